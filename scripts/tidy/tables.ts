@@ -1,0 +1,98 @@
+/**
+ * The tables behind `tidy.test.ts`: what is allowed, and each exception with its reason.
+ */
+
+/**
+ * The layers of the core, most basic first. A module imports from its own layer and from those above it in this list,
+ * never from below. A name that ends in `*` stands for every module that starts so.
+ */
+export const layers: ReadonlyArray<ReadonlyArray<string>> = [
+  [
+    "Lane",
+    "Message",
+    "Frame",
+    "Outcome",
+    "CloseReason",
+    "SpillwayError",
+    "Limits",
+    "internal/invariant",
+    "internal/text",
+    "internal/json"
+  ],
+  [
+    "internal/ring",
+    "internal/laneQueue",
+    "internal/pressure",
+    "internal/slow",
+    "internal/deadlines",
+    "internal/histogram",
+    "internal/inbox"
+  ],
+  ["Overflow", "Outbox", "internal/outbox*"],
+  ["Transport", "Exit", "Telemetry", "Tasks"],
+  [
+    "Session",
+    "SessionOptions",
+    "Sessions",
+    "internal/session*",
+    "internal/registry",
+    "internal/drain",
+    "internal/tally"
+  ],
+  ["Hub"],
+  ["Metrics", "Prometheus"]
+]
+
+/** The values of `@category`. */
+export const categories: ReadonlyArray<string> = [
+  "models",
+  "errors",
+  "constructors",
+  "layers",
+  "guards",
+  "operations",
+  "lifecycle",
+  "conversions",
+  "configuration",
+  "metrics",
+  "type ids",
+  "testing"
+]
+
+export const fileLinesMax = 400
+/** No reason makes a file longer than this. */
+export const fileLinesHardMax = 500
+export const functionLinesMax = 60
+
+/** Files of up to `fileLinesHardMax` lines: path and reason. */
+export const longFiles: Readonly<Record<string, string>> = {}
+
+/** Functions of more than `functionLinesMax` lines: `path#name` and reason. */
+export const longFunctions: Readonly<Record<string, string>> = {}
+
+/** What source code does not use, and what it uses instead. */
+export const banned: Readonly<Record<string, string>> = {
+  "Date.now": "Clock.currentTimeMillis, or a `now` that the caller passes in",
+  "new Date()": "Clock or DateTime.now",
+  "Math.random": "Random",
+  "setTimeout": "Effect.sleep, or the deadlines of the sweeper",
+  "setInterval": "Effect.repeat with a Schedule",
+  "setImmediate": "Effect.yieldNow",
+  "console": "Effect.log or Telemetry",
+  "async function": "Effect.gen or Effect.fn"
+}
+
+/** Where a banned name may be used all the same: path, name, reason. */
+export const bannedExceptions: ReadonlyArray<{
+  readonly path: string
+  readonly name: string
+  readonly reason: string
+}> = [
+  {
+    path: "packages/node/src/internal/handshakes.ts",
+    name: "setTimeout",
+    reason:
+      "one timer for each guarded http.Server, which is outside of any Effect runtime: the handshake deadline has to " +
+      "hold even while a handler ignores interruption"
+  }
+]

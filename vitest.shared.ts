@@ -1,0 +1,66 @@
+/**
+ * What every vitest project of the workspace has in common.
+ */
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import type { TestProjectInlineConfiguration } from "vitest/config"
+
+const root = Path.dirname(fileURLToPath(import.meta.url))
+
+const src = (name: string) => Path.join(root, "packages", name, "src")
+
+/**
+ * Tests run the sources, not `dist`: a change is tested without a build, and stack traces point at what one edits.
+ * `tsconfig.test.json` has the same table as `paths`.
+ */
+const alias = [
+  ...["node", "testing"].flatMap((name) => [
+    { find: new RegExp(`^@spillway/${name}$`), replacement: `${src(name)}/index.ts` },
+    { find: new RegExp(`^@spillway/${name}/(.+)$`), replacement: `${src(name)}/$1.ts` }
+  ]),
+  { find: /^spillway$/, replacement: `${src("spillway")}/index.ts` },
+  { find: /^spillway\/(.+)$/, replacement: `${src("spillway")}/$1.ts` }
+]
+
+const project = (
+  name: string,
+  dir: string,
+  test: NonNullable<TestProjectInlineConfiguration["test"]>
+): TestProjectInlineConfiguration => ({
+  root: Path.join(root, dir),
+  resolve: { alias },
+  test: { name, pool: "forks", ...test }
+})
+
+/**
+ * Tests that need nothing but the process they run in: no socket, no child process, no real time.
+ */
+export const unit = (name: string, dir: string, include = ["test/**/*.test.ts"]): TestProjectInlineConfiguration =>
+  project(name, dir, {
+    include,
+    exclude: ["test/**/*.integration.test.ts"],
+    testTimeout: 20_000,
+    hookTimeout: 20_000
+  })
+
+/**
+ * Tests with real sockets, child processes and clocks. They run one file at a time in one process, after all
+ * unit tests, so that what they measure is not each other.
+ */
+export const live = (name: string, dir: string): TestProjectInlineConfiguration =>
+  project(`${name}:live`, dir, {
+    include: ["test/**/*.integration.test.ts"],
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+    poolOptions: { forks: { singleFork: true } }
+  })
+
+/**
+ * The folders below `parent` that are workspaces, in alphabetical order.
+ */
+export const workspaces = (parent: string): ReadonlyArray<string> =>
+  Fs.readdirSync(Path.join(root, parent))
+    .filter((name) => Fs.existsSync(Path.join(root, parent, name, "package.json")))
+    .sort()
+    .map((name) => `${parent}/${name}`)
