@@ -1,0 +1,243 @@
+/**
+ * A session: one peer, one scope. User code gets a `Session` value; its ending is a finalizer with a deadline for each
+ * step.
+ *
+ * ```
+ * open ──exit──▶ draining ──flushed, or budget over──▶ closing ──peer answered, or terminated──▶ closed
+ *
+ * 1 shutdown signal   2 grace for handler and tasks   3 user finalizers   4 outbox flush by lane
+ * 5 close frame, bounded wait, terminate   6 report   7 the session leaves the gauge, last and always
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
+import type * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type * as CloseReason from "./CloseReason.js"
+import type { DrainReport } from "./Exit.js"
+import type { Frame } from "./Frame.js"
+import type { PerLane } from "./Lane.js"
+import * as Message from "./Message.js"
+import type { Delivery, Outcome } from "./Outcome.js"
+import type { InvalidMessage } from "./SpillwayError.js"
+import type { LaneCounts } from "./Telemetry.js"
+
+/**
+ * One inbound message. `text` decodes the payload as UTF-8 on every access; `frame` is the same bytes as a frame, not
+ * copied, to send them on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Inbound {
+  readonly data: Uint8Array
+  readonly binary: boolean
+  readonly text: string
+  readonly frame: Frame
+}
+
+/**
+ * State of a session. The connection is past its handshake when the session starts, so a session starts `open`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type State = "open" | "draining" | "closing" | "closed"
+
+/**
+ * What the normal end of a supervised task means.
+ *
+ * - `lifetime`: it was to live as long as the session; its end ends the session (`LifetimeDone`).
+ * - `finite`: it may end; the session goes on.
+ * - `completion`: its end completes the session (`Completed`, close code 1000).
+ *
+ * A failure or defect of any task ends the session (`Crashed`); an interrupted task never does.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TaskKind = "lifetime" | "finite" | "completion"
+
+/**
+ * A reading of a session. Durations and times are milliseconds of `Clock`; bytes are encoded bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stats {
+  readonly id: string
+  readonly state: State
+  readonly pressure: boolean
+  readonly slow: boolean
+  readonly queuedItems: number
+  readonly queuedBytes: number
+  /** Greater of items and bytes against their bound, 0 to 1; control messages are not counted. */
+  readonly fillRatio: number
+  readonly inFlightBytes: number
+  readonly lanes: PerLane<LaneCounts>
+  readonly sentMessages: number
+  readonly sentBytes: number
+  /** Messages shed in any way: evicted, rejected, conflated, expired. */
+  readonly shedMessages: number
+  readonly receivedMessages: number
+  readonly receivedBytes: number
+  readonly unreadMessages: number
+  readonly sendMillisMean: number
+  readonly pressureEvents: number
+  readonly slowEvents: number
+  readonly lastHeartbeatAt: number | undefined
+  readonly openedAt: number
+  readonly tasks: ReadonlyArray<string>
+}
+
+/**
+ * Type id of a session.
+ *
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: unique symbol = Symbol.for("spillway/Session")
+
+/**
+ * Type id of a session.
+ *
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * One peer. All methods are safe to call at any time, also after the end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Session {
+  readonly [TypeId]: TypeId
+  readonly id: string
+  /** Sub-protocol that was agreed on; empty when none. */
+  readonly protocol: string
+  readonly remoteAddress: string
+  readonly state: State
+  /** Whether the outbox is above its pressure mark (left again at the lower mark). */
+  readonly pressure: boolean
+  /** Whether the peer was seen to read slowly; independent of `pressure`. */
+  readonly slow: boolean
+  readonly stats: Stats
+
+  /**
+   * Offers a message to the outbox and returns what became of the offer. Suspends only where the lane's policy says so
+   * (by default: `critical` when the outbox is full of `critical`); interrupted while suspended, nothing was offered.
+   * Never fails: on an ended session the outcome is `Rejected` with reason `Closed`.
+   */
+  send(message: Message.Message): Effect.Effect<Outcome>
+  /** As `send`, but never suspends: where `send` would, the outcome is `Rejected` with reason `LaneFull`. O(1). */
+  unsafeOffer(message: Message.Message): Outcome
+  /**
+   * Offers a message and suspends until its fate is known. `Sent` means that the kernel took the last byte, not that the
+   * peer has read it. Interrupting stops the waiting, not the message.
+   */
+  deliver(message: Message.Message): Effect.Effect<Delivery>
+
+  /**
+   * The next inbound message, in order; `None` once the connection has ended or the session shuts down and everything
+   * received before was read. Interruption loses nothing.
+   */
+  readonly receive: Effect.Effect<Option.Option<Inbound>>
+  /** Inbound messages as a stream that ends with the session. One consumer. */
+  readonly messages: Stream.Stream<Inbound>
+  /**
+   * Runs an effect for each inbound message, one after the other, until the inbound side ends. While it works on a
+   * message the next ones wait in the bounded inbox and the socket is paused when that is full. Costs less than running
+   * `messages`.
+   */
+  runForEach<E, R>(f: (message: Inbound) => Effect.Effect<unknown, E, R>): Effect.Effect<void, E, R>
+
+  /**
+   * Starts a supervised task of the session. It is named in logs and stats, gets the shutdown signal, then the grace
+   * period, and is interrupted at its end. On a session that is ending the task is not started and `false` returned.
+   */
+  fork<R>(name: string, kind: TaskKind, task: Effect.Effect<unknown, unknown, R>): Effect.Effect<boolean, never, R>
+
+  /** Suspends until the session shuts down. */
+  readonly awaitShutdown: Effect.Effect<void>
+  /**
+   * Sleeps, but wakes in the same instant when the session shuts down: `true` when it does or did (even for zero
+   * durations), `false` when the time has passed.
+   */
+  sleepUntilShutdown(duration: Duration.DurationInput): Effect.Effect<boolean>
+
+  /** Ends the session with a reason (1000 by default). Returns at once; the ending runs on its own. Idempotent. */
+  close(reason?: CloseReason.CloseReason): Effect.Effect<void>
+  /** Suspends until the session has ended and every step of the ending is over. */
+  readonly awaitExit: Effect.Effect<DrainReport>
+}
+
+/**
+ * Whether a value is a session.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isSession = (u: unknown): u is Session => typeof u === "object" && u !== null && TypeId in u
+
+/**
+ * Inbound messages decoded with a schema of their JSON text. A message that does not fit is a `Left` in its place, so
+ * that one bad message does not end the session.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const decoded = <A, I, R>(
+  session: Session,
+  schema: Schema.Schema<A, I, R>
+): Stream.Stream<Either.Either<A, InvalidMessage>, never, R> => {
+  const decode = Message.decoder(schema)
+  return Stream.mapEffect(session.messages, (inbound) => Effect.either(decode(inbound.text)))
+}
+
+/**
+ * The heartbeat message that a session sends by default when heartbeats are on: JSON in the `control` lane, of which at
+ * most one is queued.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const heartbeatMessage = (stats: Stats, now: number): Message.Message =>
+  Message.jsonOf({
+    type: "heartbeat",
+    timestamp: now,
+    streamId: stats.id,
+    queueSize: stats.queuedItems,
+    status: statusOf(stats)
+  }, { lane: "control", key: "heartbeat" })
+
+/**
+ * One word for the state of a session: `disconnected`, `draining`, `slow_consumer` (wins over) `backpressure`, or
+ * `connected`.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const statusOf = (stats: Stats): Status =>
+  stats.state === "closed"
+    ? "disconnected"
+    : stats.state !== "open"
+    ? "draining"
+    : stats.slow
+    ? "slow_consumer"
+    : stats.pressure
+    ? "backpressure"
+    : "connected"
+
+/**
+ * One word for the state of a session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Status = "connected" | "backpressure" | "slow_consumer" | "draining" | "disconnected"

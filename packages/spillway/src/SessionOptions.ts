@@ -1,0 +1,216 @@
+/**
+ * Limits and deadlines of a session, their defaults and their validation.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type { Message } from "./Message.js"
+import type { Stats } from "./Session.js"
+import { InvalidOption } from "./SpillwayError.js"
+
+/**
+ * What can be set for a session. Every field has a default in `defaults`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionOptions {
+  /** Messages waiting in the lanes, control not counted. At the bound lanes are shed from the lowest. Default 1024. */
+  readonly outboxItemsMax?: number
+  /** Encoded bytes waiting in the lanes, control not counted. Default 1 MiB. */
+  readonly outboxBytesMax?: number
+  /** Messages of `control` waiting, outside the bounds above. Default 100. */
+  readonly controlItemsMax?: number
+  /** Bytes of `control` waiting, outside the bounds above. Default 64 KiB. */
+  readonly controlBytesMax?: number
+  /** Received messages that nobody has read; at the bound the socket is paused, at half of it resumed. Default 256. */
+  readonly inboxItemsMax?: number
+  /** Received bytes that nobody has read; as above. Default 256 KiB. */
+  readonly inboxBytesMax?: number
+  /** No traffic in either direction for so long ends the session (1001). A pong counts as traffic. Default off. */
+  readonly idleTimeout?: Duration.DurationInput
+  /** Nothing heard from the peer for so long: presumed dead (1011). Suspended while we ourselves pause reading. Default 300 s. */
+  readonly receiveTimeout?: Duration.DurationInput
+  /** No byte written for so long while bytes wait (4009). Default 5 s. */
+  readonly sendTimeout?: Duration.DurationInput
+  /** Time between WebSocket pings; the first comes after a random half to one and a half of it. Default 25 s. */
+  readonly pingInterval?: Duration.DurationInput
+  /** Nothing heard for so long after a ping: presumed dead (1011). Default 10 s. */
+  readonly pongTimeout?: Duration.DurationInput
+  /** Time between heartbeat messages in `control`. Default off. */
+  readonly heartbeatInterval?: Duration.DurationInput
+  /** Builds the heartbeat message. Default `Session.heartbeatMessage`. */
+  readonly heartbeat?: (stats: Stats, now: number) => Message
+  /** A send that took longer is a slow event. Default 500 ms. */
+  readonly slowThreshold?: Duration.DurationInput
+  /** More slow events than this within `slowWindow` mark the session slow. Default 5. */
+  readonly slowEventsMax?: number
+  /** Default 60 s. */
+  readonly slowWindow?: Duration.DurationInput
+  /** So many fast sends in a row clear the mark. Default 10. */
+  readonly slowRecoverAfter?: number
+  /** What a session that becomes slow does: `mark` only, or end with `SlowConsumer` (4008). Default `mark`. */
+  readonly slowConsumer?: "mark" | "disconnect"
+  /** At the end of a session, time for the handler to work off what it had received. Default 1 s. */
+  readonly handlerGrace?: Duration.DurationInput
+  /** At the end of a session, time for tasks to finish. Default 30 s. */
+  readonly taskGrace?: Duration.DurationInput
+  /** Time for an interrupted task to acknowledge; then it is detached and counted as stuck. Default 5 s. */
+  readonly ackTimeout?: Duration.DurationInput
+  /** Time for the finalizers that the handler added to its scope, in all. Default 5 s. */
+  readonly finalizerTimeout?: Duration.DurationInput
+  /** Time to write what the outbox holds, most urgent lane first. Default 3 s. */
+  readonly flushTimeout?: Duration.DurationInput
+  /** Time for the peer to answer the close frame; then it is terminated. Default 2 s. */
+  readonly closeTimeout?: Duration.DurationInput
+}
+
+/**
+ * Options with every field present; durations are milliseconds and `Infinity` where off.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Resolved {
+  readonly outboxItemsMax: number
+  readonly outboxBytesMax: number
+  readonly controlItemsMax: number
+  readonly controlBytesMax: number
+  readonly inboxItemsMax: number
+  readonly inboxBytesMax: number
+  readonly idleTimeout: number
+  readonly receiveTimeout: number
+  readonly sendTimeout: number
+  readonly pingInterval: number
+  readonly pongTimeout: number
+  readonly heartbeatInterval: number
+  readonly heartbeat: ((stats: Stats, now: number) => Message) | undefined
+  readonly slowThreshold: number
+  readonly slowEventsMax: number
+  readonly slowWindow: number
+  readonly slowRecoverAfter: number
+  readonly slowConsumer: "mark" | "disconnect"
+  readonly handlerGrace: number
+  readonly taskGrace: number
+  readonly ackTimeout: number
+  readonly finalizerTimeout: number
+  readonly flushTimeout: number
+  readonly closeTimeout: number
+}
+
+/**
+ * The defaults. Sources of the numbers: Centrifuge and AnyCable (1 MiB outbox, 25 s / 10 s ping), Foxglove (1024
+ * messages), between AnyCable and NATS (5 s send), omi (300 s receive, 30 s grace), Phoenix (5 s finalizers).
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const defaults: Resolved = Object.freeze({
+  outboxItemsMax: 1024,
+  outboxBytesMax: 1024 * 1024,
+  controlItemsMax: 100,
+  controlBytesMax: 64 * 1024,
+  inboxItemsMax: 256,
+  inboxBytesMax: 256 * 1024,
+  idleTimeout: Infinity,
+  receiveTimeout: 300_000,
+  sendTimeout: 5_000,
+  pingInterval: 25_000,
+  pongTimeout: 10_000,
+  heartbeatInterval: Infinity,
+  heartbeat: undefined,
+  slowThreshold: 500,
+  slowEventsMax: 5,
+  slowWindow: 60_000,
+  slowRecoverAfter: 10,
+  slowConsumer: "mark",
+  handlerGrace: 1_000,
+  taskGrace: 30_000,
+  ackTimeout: 5_000,
+  finalizerTimeout: 5_000,
+  flushTimeout: 3_000,
+  closeTimeout: 2_000
+})
+
+const counts = [
+  "outboxItemsMax",
+  "outboxBytesMax",
+  "controlItemsMax",
+  "controlBytesMax",
+  "inboxItemsMax",
+  "inboxBytesMax",
+  "slowRecoverAfter"
+] as const
+
+/** Durations that must be positive (a zero would end every session at once) and may be infinite (off). */
+const periods = [
+  "idleTimeout",
+  "receiveTimeout",
+  "sendTimeout",
+  "pingInterval",
+  "pongTimeout",
+  "heartbeatInterval",
+  "slowWindow"
+] as const
+
+/** Budgets: zero means "not at all", infinity would be no bound. */
+const budgets = [
+  "slowThreshold",
+  "handlerGrace",
+  "taskGrace",
+  "ackTimeout",
+  "finalizerTimeout",
+  "flushTimeout",
+  "closeTimeout"
+] as const
+
+const invalid = (key: string, value: unknown, expected: string): InvalidOption =>
+  new InvalidOption({ module: "Session", key, value, expected })
+
+/** Milliseconds, or NaN. Effect turns NaN, negative numbers and negative texts into zero; here they are mistakes. */
+const toMillis = (value: unknown): number => {
+  if (typeof value === "number") return value
+  const isNegative = typeof value === "bigint" ? value < 0n : typeof value === "string" && value.trim().startsWith("-")
+  return isNegative
+    ? NaN
+    : Option.match(Duration.decodeUnknown(value), { onNone: () => NaN, onSome: Duration.toMillis })
+}
+
+/**
+ * Fills in defaults and checks the options: counts at least 1, periods positive, budgets finite and not negative.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const resolve = (options: SessionOptions = {}): Either.Either<Resolved, InvalidOption> => {
+  const out: Record<string, unknown> = { ...defaults }
+  for (const [key, value] of Object.entries(options)) {
+    if (value !== undefined) out[key] = value
+  }
+  for (const key of counts) {
+    const value = out[key]
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 1) {
+      return Either.left(invalid(key, value, "a whole number of at least 1"))
+    }
+  }
+  for (const key of [...periods, ...budgets]) {
+    const value = toMillis(out[key])
+    const isPeriod = (periods as ReadonlyArray<string>).includes(key)
+    if (Number.isNaN(value) || value < 0 || (isPeriod ? value === 0 : value === Infinity)) {
+      return Either.left(
+        invalid(key, options[key], isPeriod ? "a positive duration" : "a finite duration, zero or more")
+      )
+    }
+    out[key] = value
+  }
+  const { slowConsumer, slowEventsMax } = out
+  if (slowConsumer !== "mark" && slowConsumer !== "disconnect") {
+    return Either.left(invalid("slowConsumer", slowConsumer, "\"mark\" or \"disconnect\""))
+  }
+  if (typeof slowEventsMax !== "number" || !Number.isInteger(slowEventsMax) || slowEventsMax < 0) {
+    return Either.left(invalid("slowEventsMax", slowEventsMax, "a whole number, zero or more"))
+  }
+  return Either.right(out as unknown as Resolved)
+}

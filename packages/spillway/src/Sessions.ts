@@ -1,0 +1,174 @@
+/**
+ * The owner of sessions: opens them on connections, serves their deadlines with one sweeper, writes what they offered in
+ * one go per turn, counts them, and drains them all.
+ *
+ * A session is detached from the fiber that opened it and from any HTTP request. It belongs to this service, whose layer
+ * ends all sessions when it is released; so build it on top of whatever carries the connections.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { DrainReport, ExitTag } from "./Exit.js"
+import * as registry from "./internal/registry.js"
+import type { Message } from "./Message.js"
+import { Overflow } from "./Overflow.js"
+import type { Session } from "./Session.js"
+import * as SessionOptions from "./SessionOptions.js"
+import type { InvalidOption, TransportClosed } from "./SpillwayError.js"
+import type { Totals } from "./Telemetry.js"
+import { Telemetry } from "./Telemetry.js"
+import type { Connection, Transport } from "./Transport.js"
+
+/**
+ * What a drain tells its clients: wait `afterMillis` and a random time up to `jitterMillis` before reconnecting.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Announcement {
+  readonly afterMillis: number
+  readonly jitterMillis: number
+}
+
+/**
+ * How to drain.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DrainOptions {
+  /** Time for everything; what is left then is terminated. Default 28 s. */
+  readonly total?: Duration.DurationInput
+  /** Time between the announcement and the first close. Default 2 s with an announcement, else 0. */
+  readonly grace?: Duration.DurationInput
+  /** Message that tells a client; sent in the lane it names, normally `control`. Default none. */
+  readonly announce?: (announcement: Announcement) => Message
+  /** Default 0. */
+  readonly reconnectAfter?: Duration.DurationInput
+  /** Spread of reconnects. Default 5 s. */
+  readonly reconnectJitter?: Duration.DurationInput
+}
+
+/**
+ * How a drain went.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DrainSummary {
+  /** Sessions that were open when the drain began. */
+  readonly sessions: number
+  /** Sessions that were not over at the end of the total and were terminated. */
+  readonly terminated: number
+  readonly durationMillis: number
+}
+
+/**
+ * A reading of all sessions.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Snapshot {
+  readonly state: "accepting" | "draining" | "closed"
+  readonly sessions: number
+  readonly opened: number
+  readonly exits: { readonly [T in ExitTag]: number }
+  readonly totals: Totals
+  /** Running task fibers by name, the handler included. */
+  readonly tasks: { readonly [name: string]: number }
+  /** Tasks that ignore interruption and were given up, by name, until they really end. */
+  readonly stuck: { readonly [name: string]: number }
+  /** The last sessions that ended, newest last; at most 100. */
+  readonly closed: ReadonlyArray<{ readonly id: string; readonly endedAt: number; readonly report: DrainReport }>
+}
+
+/**
+ * Shape of the service.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionsShape {
+  /**
+   * Opens a session on a connection and starts the handler, detached; returns at once. The handler's normal end completes
+   * the session (1000), its failure crashes it (1011). Resources that it acquires in its `Scope` are released when the
+   * session ends, within the finalizer timeout. While draining, the connection is closed (1013 or 1001) and the handler
+   * not started.
+   */
+  open<E, R>(
+    connection: Connection,
+    handler: (session: Session) => Effect.Effect<unknown, E, R>
+  ): Effect.Effect<Session, never, Exclude<R, Scope.Scope>>
+  /**
+   * Opens a session without a handler that ends when the surrounding scope closes: the scope's finalizer is the drain.
+   * Its exit is `ClosedByServer` (1000 after success, 1001 after interruption) or, after a failure, `Crashed`.
+   */
+  scoped(connection: Connection): Effect.Effect<Session, never, Scope.Scope>
+  /** Opens a session on every connection that the transport hands out, for as long as the effect runs. */
+  serve<E, R>(
+    handler: (session: Session) => Effect.Effect<unknown, E, R>
+  ): Effect.Effect<never, TransportClosed, Transport | Exclude<R, Scope.Scope>>
+  /** Number of sessions that have not ended. */
+  readonly size: number
+  /** `false` from the start of a drain on. */
+  readonly isAccepting: boolean
+  /** Calls `f` for every session that is open. */
+  unsafeForEach(f: (session: Session) => void): void
+  /**
+   * Ends all sessions within a total time: announces, waits the grace, ends each (flushing its lanes), terminates what is
+   * left. New connections are refused from the start. A second call joins the first.
+   */
+  drain(options?: DrainOptions): Effect.Effect<DrainSummary>
+  /** Cuts every wait of every ending short. For a second signal. */
+  readonly hurry: Effect.Effect<void>
+  readonly snapshot: Effect.Effect<Snapshot>
+}
+
+/**
+ * The owner of sessions.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export class Sessions extends Context.Tag("spillway/Sessions")<Sessions, SessionsShape>() {}
+
+/**
+ * Makes an owner of sessions. When its scope closes, all sessions are drained without announcement.
+ *
+ * **Errors** `InvalidOption`, naming the option.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options?: SessionOptions.SessionOptions
+): Effect.Effect<SessionsShape, InvalidOption, Overflow | Telemetry | Scope.Scope> =>
+  Effect.gen(function*() {
+    const resolved = yield* SessionOptions.resolve(options)
+    const policy = yield* Overflow
+    const telemetry = yield* Telemetry
+    return yield* registry.make(resolved, policy, telemetry)
+  })
+
+/**
+ * The owner of sessions as a layer.
+ *
+ * @example
+ * import { Overflow, Sessions, Telemetry } from "spillway"
+ * import * as Layer from "effect/Layer"
+ *
+ * const SessionsLive = Sessions.layer({ outboxItemsMax: 256, sendTimeout: "3 seconds" }).pipe(
+ *   Layer.provide([Overflow.layerDefault, Telemetry.layerNoop])
+ * )
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options?: SessionOptions.SessionOptions
+): Layer.Layer<Sessions, InvalidOption, Overflow | Telemetry> => Layer.scoped(Sessions, make(options))

@@ -1,0 +1,132 @@
+/**
+ * The inbound buffer of one session: a ring bounded by items and bytes, with a single waiting reader.
+ *
+ * At the bound the connection is paused, at half of it resumed. What a socket read had already delivered when the pause
+ * took effect is kept, so the buffer may exceed its bound by at most one read (64 KiB).
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Frame from "../Frame.js"
+import * as text from "./text.js"
+
+/** One inbound message. */
+export class Inbound {
+  constructor(readonly data: Uint8Array, readonly binary: boolean) {}
+
+  /** The payload as text (UTF-8). */
+  get text(): string {
+    return text.decode(this.data)
+  }
+
+  get frame(): Frame.Frame {
+    return Frame.fromBytes(this.data, this)
+  }
+}
+
+/**
+ * A fiber that waits for inbound messages. Nothing is undone when it is interrupted (that would cost more per message
+ * than everything else): waking it then has no effect, and its place is taken by the next reader.
+ */
+export class Reader {
+  private resume: ((effect: Effect.Effect<void>) => void) | undefined = undefined
+  /** Suspends until woken. */
+  readonly suspend: Effect.Effect<void>
+
+  constructor(private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>, inbox: Inbox) {
+    this.suspend = Effect.async<void>((resume) => {
+      if (inbox.items > 0 || inbox.closed) return resume(Effect.void)
+      this.resume = resume
+      inbox.wait(this)
+    })
+  }
+
+  get isGone(): boolean {
+    return this.fiber.unsafePoll() !== null
+  }
+
+  wake(): void {
+    this.resume?.(Effect.void)
+  }
+}
+
+export class Inbox {
+  private ring: Array<Inbound | undefined> = []
+  private head = 0
+  private count = 0
+  bytes = 0
+  received = 0
+  receivedBytes = 0
+  /** Messages that arrived after `close`. */
+  dropped = 0
+  closed = false
+  paused = false
+  /** The reader that waits; more than one is legal but rare. */
+  private waiter: Reader | undefined = undefined
+  private moreWaiters: Array<Reader> | undefined = undefined
+
+  get items(): number {
+    return this.count
+  }
+
+  push(message: Inbound): void {
+    const capacity = this.ring.length
+    if (this.count === capacity) this.grow()
+    this.ring[(this.head + this.count) & (this.ring.length - 1)] = message
+    this.count++
+    this.bytes += message.data.byteLength
+    this.received++
+    this.receivedBytes += message.data.byteLength
+    this.wake()
+  }
+
+  poll(): Inbound | undefined {
+    if (this.count === 0) return undefined
+    const message = this.ring[this.head]!
+    this.ring[this.head] = undefined
+    this.head = (this.head + 1) & (this.ring.length - 1)
+    this.count--
+    this.bytes -= message.data.byteLength
+    // A burst must not pin its ring for the life of an idle session.
+    if (this.count === 0 && this.ring.length > 64) this.ring = []
+    if (this.count === 0) this.head = 0
+    return message
+  }
+
+  /** No more messages will come: readers get what is left, then the end. */
+  close(): void {
+    this.closed = true
+    this.wake()
+  }
+
+  /** Drops what is left. */
+  clear(): void {
+    this.ring = []
+    this.head = 0
+    this.count = 0
+    this.bytes = 0
+  }
+
+  /** Registers a reader. It is woken once, with all others, and looks again. */
+  wait(reader: Reader): void {
+    if (this.waiter === undefined || this.waiter.isGone) this.waiter = reader
+    else this.moreWaiters = [...(this.moreWaiters ?? []).filter((other) => !other.isGone), reader]
+  }
+
+  private wake(): void {
+    const waiter = this.waiter
+    if (waiter === undefined) return
+    const more = this.moreWaiters
+    this.waiter = undefined
+    this.moreWaiters = undefined
+    waiter.wake()
+    if (more !== undefined) { for (const other of more) other.wake() }
+  }
+
+  private grow(): void {
+    const capacity = this.ring.length
+    const next: Array<Inbound | undefined> = new Array(capacity === 0 ? 4 : capacity * 2).fill(undefined)
+    for (let i = 0; i < this.count; i++) next[i] = this.ring[(this.head + i) & (capacity - 1)]
+    this.ring = next
+    this.head = 0
+  }
+}

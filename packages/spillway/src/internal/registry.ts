@@ -1,0 +1,298 @@
+/** The set of all sessions: host of each, owner of the sweeper, and the drain. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Effect_Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as FiberRefs from "effect/FiberRefs"
+import * as HashMap from "effect/HashMap"
+import type * as Random from "effect/Random"
+import * as Runtime from "effect/Runtime"
+import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
+import * as CloseReason from "../CloseReason.js"
+import type { DrainReport } from "../Exit.js"
+import type { Policy } from "../Overflow.js"
+import type { Session } from "../Session.js"
+import type { Resolved } from "../SessionOptions.js"
+import type { SessionsShape, Snapshot } from "../Sessions.js"
+import type { TelemetryShape } from "../Telemetry.js"
+import { type Connection, Transport } from "../Transport.js"
+import { Deadlines } from "./deadlines.js"
+import { drain } from "./drain.js"
+import type { LaneQueueOptions } from "./laneQueue.js"
+import { SessionImpl } from "./session.js"
+import { ending, lastSteps } from "./sessionEnding.js"
+import type { SessionHost } from "./sessionHost.js"
+import { startHandler } from "./sessionTasks.js"
+import type { SlowOptions } from "./slow.js"
+import { Tally } from "./tally.js"
+
+/** Most that a single timer can wait; longer waits are taken in steps. */
+const timerMillisMax = 2_000_000_000
+
+const queueOptionsOf = (options: Resolved, policy: Policy): LaneQueueOptions => {
+  const { bulk, control, critical, important } = policy.lanes
+  const rule = (lane: typeof bulk) => ({ whenFull: lane.whenFull, maxAgeMs: Duration.toMillis(lane.maxAge) })
+  return {
+    itemsMax: options.outboxItemsMax,
+    bytesMax: options.outboxBytesMax,
+    reserveItems: options.controlItemsMax,
+    reserveBytes: options.controlBytesMax,
+    rules: [rule(control), rule(critical), rule(important), rule(bulk)],
+    importantPerBulk: policy.importantPerBulk,
+    refuseBulkAbove: policy.refuseBulkAbove
+  }
+}
+
+/** A reaction to a settled promise runs when the current turn is over. */
+const turnEnd = Promise.resolve()
+
+export class Registry implements SessionHost {
+  readonly sessions = new Set<SessionImpl>()
+  readonly tally = new Tally()
+  readonly queueOptions: LaneQueueOptions
+  readonly marks: Policy
+  readonly slow: SlowOptions
+  state: Snapshot["state"] = "accepting"
+  hurried = false
+  /** Called when the last session has left, while a drain waits for it. */
+  onEmpty: (() => void) | undefined = undefined
+  private readonly deadlines = new Deadlines<SessionImpl>()
+  private dirty: Array<SessionImpl> = []
+  private onRearm: (() => void) | undefined = undefined
+  private readonly hurryWaiters = new Set<() => void>()
+
+  constructor(
+    readonly options: Resolved,
+    policy: Policy,
+    readonly telemetry: TelemetryShape,
+    readonly clock: Clock.Clock,
+    private readonly scheduler: Scheduler.Scheduler,
+    private readonly random: Random.Random,
+    private readonly runtime: Runtime.Runtime<never>
+  ) {
+    this.queueOptions = queueOptionsOf(options, policy)
+    this.marks = policy
+    this.slow = {
+      slowAfterMs: options.slowThreshold,
+      slowEventsMax: options.slowEventsMax,
+      windowMs: options.slowWindow,
+      recoverAfter: options.slowRecoverAfter
+    }
+  }
+
+  // ---- host of a session -------------------------------------------------------------------------------------------
+
+  schedule(session: SessionImpl): void {
+    if (this.dirty.push(session) !== 1) return
+    // Effect's own scheduler would do the same at several times the cost; any other one decides when.
+    if (this.scheduler === Scheduler.defaultScheduler) void turnEnd.then(this.flush)
+    else this.scheduler.scheduleTask(this.flush, 0)
+  }
+
+  private readonly flush = (): void => {
+    const dirty = this.dirty
+    this.dirty = []
+    for (const session of dirty) session.pump()
+  }
+
+  arm(session: SessionImpl, dueAt: number): void {
+    if (this.deadlines.ensure(session, dueAt) && this.onRearm !== undefined) this.onRearm()
+  }
+
+  /** Context and annotations are set in the fiber's references: as effects around it they would cost memory for its life. */
+  fork<A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    context: Context.Context<R>,
+    annotations: HashMap.HashMap<string, unknown> = HashMap.empty()
+  ): Fiber.RuntimeFiber<A, E> {
+    const { fiberRefs, runtimeFlags } = this.runtime
+    const runtime = Runtime.make({ context, fiberRefs, runtimeFlags })
+    return Runtime.runFork(runtime)(effect, {
+      updateRefs: (refs, fiberId) =>
+        FiberRefs.updateAs(refs, { fiberId, fiberRef: FiberRef.currentLogAnnotations, value: annotations })
+    })
+  }
+
+  startEnding(session: SessionImpl): void {
+    this.fork(ending(session), Context.empty())
+  }
+
+  get awaitHurry(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      const wake = () => resume(Effect.void)
+      if (this.hurried) return wake()
+      this.hurryWaiters.add(wake)
+      return Effect.sync(() => this.hurryWaiters.delete(wake))
+    })
+  }
+
+  hurry(): void {
+    this.hurried = true
+    for (const wake of [...this.hurryWaiters]) wake()
+    this.hurryWaiters.clear()
+  }
+
+  abandon(kind: "task" | "finalizer", name: string, fiber: Fiber.RuntimeFiber<unknown, unknown>): void {
+    this.tally.abandoned(kind, name)
+    fiber.addObserver(() => this.tally.returned(kind, name))
+  }
+
+  // ---- life --------------------------------------------------------------------------------------------------------
+
+  /** A session on the connection, in the set and attached. */
+  create(connection: Connection): Effect.Effect<SessionImpl> {
+    return Effect.gen(this, function*() {
+      const id = yield* this.makeId
+      const jitter = yield* this.random.next
+      const scope = yield* Scope.make()
+      const now = this.clock.unsafeCurrentTimeMillis()
+      const firstPingAt = now + Math.round(this.options.pingInterval * (0.5 + jitter))
+      const session = new SessionImpl(this, id, connection, scope, now, firstPingAt)
+      yield* Scope.addFinalizer(scope, Effect.suspend(() => lastSteps(session)))
+      this.sessions.add(session)
+      this.tally.opened++
+      this.telemetry.sessionStarted()
+      connection.attach(session)
+      if (this.state !== "accepting") session.requestEnd({ _tag: "ServerDraining", announced: false })
+      else this.arm(session, session.timers.nextDueAt)
+      return session
+    })
+  }
+
+  leave(session: SessionImpl, report: DrainReport): void {
+    const now = this.clock.unsafeCurrentTimeMillis()
+    this.deadlines.remove(session)
+    this.tally.ended(session, report, now)
+    this.sessions.delete(session)
+    session.ended(report)
+    this.telemetry.sessionEnded(report, now - session.openedAt)
+    if (this.sessions.size === 0 && this.onEmpty !== undefined) this.onEmpty()
+  }
+
+  private readonly makeId: Effect.Effect<string> = Effect.suspend(() =>
+    Effect.map(
+      Effect.all([this.word, this.word, this.word, this.word]),
+      (words) => words.map((word) => word.toString(16).padStart(8, "0")).join("")
+    )
+  )
+
+  private get word(): Effect.Effect<number> {
+    return this.random.nextIntBetween(0, 0x100000000)
+  }
+
+  /** Sleeps until a deadline is due, or an earlier one was set. */
+  private readonly awaitDue: Effect.Effect<number> = Effect.suspend(() => {
+    const dueAt = this.deadlines.nextDueAt
+    const rearmed = Effect.async<void>((resume) => {
+      this.onRearm = () => resume(Effect.void)
+      if (this.deadlines.nextDueAt < dueAt) this.onRearm()
+      return Effect.sync(() => {
+        this.onRearm = undefined
+      })
+    })
+    if (dueAt === Infinity) return Effect.as(rearmed, dueAt)
+    // Whole milliseconds: a timer that rings a fraction early would be set again and again within one instant.
+    const wait = Math.min(Math.ceil(dueAt - this.clock.unsafeCurrentTimeMillis()), timerMillisMax)
+    return wait <= 0 ? Effect.succeed(dueAt) : Effect.as(Effect.raceFirst(Effect.sleep(wait), rearmed), dueAt)
+  })
+
+  /**
+   * Serves the deadlines of all sessions. The zero sleep lets the event loop read sockets once before a verdict, so that
+   * a pong that is already there counts.
+   */
+  readonly sweep: Effect.Effect<never> = Effect.forever(
+    Effect.flatMap(this.awaitDue, (dueAt) =>
+      dueAt > this.clock.unsafeCurrentTimeMillis()
+        ? Effect.void
+        : Effect.flatMap(
+          Effect.sleep(0),
+          () => Effect.suspend(() => this.serveDue(this.clock.unsafeCurrentTimeMillis()))
+        ))
+  )
+
+  /** What one session's deadlines throw (a `heartbeat` of the user's) ends that session and touches no other. */
+  private serveDue(now: number): Effect.Effect<void> {
+    let due: SessionImpl | undefined = undefined
+    const serve = Effect.sync(() => {
+      for (due = this.deadlines.popDue(now); due !== undefined; due = this.deadlines.popDue(now)) {
+        due.onDue(now, now - due.dueAt)
+      }
+    })
+    return Effect.catchAllCause(serve, (cause) => {
+      due?.requestEnd({ _tag: "Crashed", task: "heartbeat", cause })
+      return this.serveDue(now)
+    })
+  }
+}
+
+/** Finalizer of a session that belongs to a scope of the user's. */
+const endWith = (session: SessionImpl, exit: Effect_Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    session.requestEnd(
+      exit._tag === "Failure" && !Effect_Exit.isInterrupted(exit)
+        ? { _tag: "Crashed", task: "scope", cause: exit.cause }
+        : { _tag: "ClosedByServer", reason: exit._tag === "Success" ? CloseReason.normal : CloseReason.goingAway }
+    )
+    return Effect.asVoid(session.awaitExit)
+  })
+
+const open = (registry: Registry): SessionsShape["open"] =>
+<E, R>(
+  connection: Connection,
+  handler: (session: Session) => Effect.Effect<unknown, E, R>
+): Effect.Effect<Session, never, Exclude<R, Scope.Scope>> =>
+  Effect.uninterruptible(Effect.tap(registry.create(connection), (session) =>
+    registry.state === "accepting"
+      ? startHandler(session, Effect.suspend(() => handler(session)))
+      : Effect.void))
+
+export const make = (
+  options: Resolved,
+  policy: Policy,
+  telemetry: TelemetryShape
+): Effect.Effect<SessionsShape, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const clock = yield* Clock.clockWith(Effect.succeed)
+    const scheduler = yield* FiberRef.get(FiberRef.currentScheduler)
+    const random = yield* Effect.random
+    const runtime = yield* Effect.runtime<never>()
+    const registry = new Registry(options, policy, telemetry, clock, scheduler, random, runtime)
+    yield* Effect.forkScoped(registry.sweep)
+    const joinDrain = drain(registry)
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(
+        joinDrain({}),
+        Effect.sync(() => {
+          registry.state = "closed"
+        })
+      )
+    )
+    const openOn = open(registry)
+    return {
+      open: openOn,
+      serve: (handler) =>
+        Effect.flatMap(Transport, (transport) =>
+          // The mask protects the window between having taken a connection and having a session on it.
+          Effect.forever(Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(restore(transport.accept), (connection) => openOn(connection, handler))
+          ))),
+      scoped: (connection) =>
+        Effect.acquireRelease(registry.create(connection), endWith),
+      get size() {
+        return registry.sessions.size
+      },
+      get isAccepting() {
+        return registry.state === "accepting"
+      },
+      unsafeForEach: (f) => {
+        for (const session of registry.sessions) if (!session.isEnding) f(session)
+      },
+      drain: joinDrain,
+      hurry: Effect.sync(() => registry.hurry()),
+      snapshot: Effect.sync(() => registry.tally.snapshot(registry))
+    }
+  })

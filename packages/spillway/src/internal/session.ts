@@ -1,0 +1,315 @@
+/**
+ * The data plane of a session: offers in, gathered writes out, inbound messages, timers and flags. Synchronous and plain;
+ * the only effects are the shells at the public edge that turn "would wait" into suspension. How a session ends is in
+ * `sessionEnding`, its supervised tasks in `sessionTasks`.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as CloseReason from "../CloseReason.js"
+import type { DrainReport, Exit } from "../Exit.js"
+import { precedence } from "../Exit.js"
+import type { Message } from "../Message.js"
+import type { Delivery, Outcome } from "../Outcome.js"
+import type * as Session from "../Session.js"
+import { TypeId } from "../Session.js"
+import type { Connection, ConnectionEnd, ConnectionEvents } from "../Transport.js"
+import { Inbound, Inbox, Reader } from "./inbox.js"
+import type { Ending } from "./sessionEnding.js"
+import type { Hosted, SessionHost } from "./sessionHost.js"
+import { stats } from "./sessionStats.js"
+import type { TaskRecord } from "./sessionTasks.js"
+import { forkTask } from "./sessionTasks.js"
+import { SessionTimers } from "./sessionTimers.js"
+import { SessionWriter } from "./sessionWriter.js"
+
+/** Another reader took the message first. */
+const taken = new Error("taken")
+
+const ignore = (): void => {}
+
+export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
+  readonly [TypeId]: TypeId = TypeId
+  dueAt = Infinity
+  heapIndex = -1
+
+  state: Session.State = "open"
+  exit: Exit | undefined = undefined
+  /** Whether the exit is final. Until then an exit of higher precedence may still replace it. */
+  decided = false
+  linkAlive = true
+  /** Time by which the whole ending is to be over; set by a server that drains. */
+  deadlineAt = Infinity
+  /** Set while finalizers run: the time by which they are to be over, and whether one was given up. */
+  finalizersEndAt = 0
+  finalizersCut = false
+  endingSoFar: Ending | undefined = undefined
+  report: DrainReport | undefined = undefined
+
+  readonly writer: SessionWriter
+  readonly inbox = new Inbox()
+  readonly timers: SessionTimers
+  /** Whether anybody ever read an inbound message; a handler that never did gets no time to read at the end. */
+  reads = false
+
+  handler: TaskRecord | undefined = undefined
+  tasks: Set<TaskRecord> | undefined = undefined
+  /** Called when a task has ended, while the ending waits for tasks. */
+  onTaskEnd: (() => void) | undefined = undefined
+  /** Called when the link is gone, while the ending waits for the peer's close. */
+  onLinkDown: (() => void) | undefined = undefined
+  private shutdownWaiters: Array<() => void> | undefined = undefined
+  private exitWaiters: Array<(report: DrainReport) => void> | undefined = undefined
+
+  constructor(
+    readonly host: SessionHost,
+    readonly id: string,
+    readonly connection: Connection,
+    /** Scope of the handler's resources; its last finalizer drains the outbox and closes the connection. */
+    readonly scope: Scope.CloseableScope,
+    readonly openedAt: number,
+    firstPingAt: number
+  ) {
+    this.timers = new SessionTimers(host.options, openedAt, firstPingAt)
+    this.writer = new SessionWriter(this)
+  }
+
+  get protocol(): string {
+    return this.connection.protocol
+  }
+  get remoteAddress(): string {
+    return this.connection.remoteAddress
+  }
+  get pressure(): boolean {
+    return this.writer.pressure.isPressed
+  }
+  get slow(): boolean {
+    return this.writer.slow.isSlow
+  }
+  get stats(): Session.Stats {
+    return stats(this)
+  }
+  get taskNames(): ReadonlyArray<string> {
+    const names = this.tasks === undefined ? [] : [...this.tasks].map((record) => record.name)
+    return this.handler === undefined || this.handler.done ? names : [this.handler.name, ...names]
+  }
+  get isEnding(): boolean {
+    return this.exit !== undefined
+  }
+
+  // ---- outbound ----------------------------------------------------------------------------------------------------
+
+  unsafeOffer(message: Message): Outcome {
+    return this.writer.unsafeOffer(message)
+  }
+
+  send(message: Message): Effect.Effect<Outcome> {
+    return this.writer.send(message)
+  }
+
+  deliver(message: Message): Effect.Effect<Delivery> {
+    return this.writer.deliver(message)
+  }
+
+  pump(): void {
+    this.writer.pump()
+  }
+
+  /** Connection event: the kernel has taken everything. */
+  onFlushed(): void {
+    this.writer.onFlushed()
+  }
+
+  becameSlow(why: "slow sends" | "stalled"): void {
+    this.host.telemetry.slowEntered()
+    this.log(Effect.logWarning(`session is slow (${why})`))
+    if (this.host.options.slowConsumer === "disconnect") this.requestEnd({ _tag: "SlowConsumer", why })
+  }
+
+  // ---- inbound -----------------------------------------------------------------------------------------------------
+
+  /** Connection event: one message. */
+  onMessage(data: Uint8Array, binary: boolean): void {
+    const { inbox, timers } = this
+    const now = this.host.clock.unsafeCurrentTimeMillis()
+    timers.heard(now)
+    timers.lastTrafficAt = now
+    if (inbox.closed) {
+      inbox.dropped++
+      return
+    }
+    inbox.push(new Inbound(data, binary))
+    const { inboxBytesMax, inboxItemsMax } = this.host.options
+    if (!inbox.paused && (inbox.items >= inboxItemsMax || inbox.bytes >= inboxBytesMax)) {
+      inbox.paused = true
+      timers.paused(now)
+      this.connection.pause()
+    }
+  }
+
+  /** Connection event: the peer answered a ping. */
+  onPong(): void {
+    const now = this.host.clock.unsafeCurrentTimeMillis()
+    this.timers.heard(now)
+    this.timers.lastTrafficAt = now
+  }
+
+  /** The next message that was received, or `undefined`. Reads the socket again when there is room. */
+  poll(): Inbound | undefined {
+    const { inbox } = this
+    this.reads = true
+    const message = inbox.poll()
+    if (message !== undefined && inbox.paused) {
+      const now = this.host.clock.unsafeCurrentTimeMillis()
+      const { inboxBytesMax, inboxItemsMax } = this.host.options
+      this.timers.paused(now)
+      if (inbox.items <= inboxItemsMax >> 1 && inbox.bytes <= inboxBytesMax >> 1) {
+        inbox.paused = false
+        this.connection.resume()
+      }
+    }
+    return message
+  }
+
+  get receive(): Effect.Effect<Option.Option<Session.Inbound>> {
+    return Effect.withFiberRuntime((fiber) => {
+      const reader = new Reader(fiber, this.inbox)
+      const next: Effect.Effect<Option.Option<Session.Inbound>> = Effect.suspend(() => {
+        const message = this.poll()
+        if (message !== undefined) return Effect.succeedSome(message)
+        return this.inbox.closed ? Effect.succeedNone : Effect.flatMap(reader.suspend, () => next)
+      })
+      return next
+    })
+  }
+
+  get messages(): Stream.Stream<Session.Inbound> {
+    return Stream.repeatEffectOption(Effect.flatMap(
+      this.receive,
+      Option.match({
+        onNone: () => Effect.fail(Option.none()),
+        onSome: Effect.succeed
+      })
+    ))
+  }
+
+  runForEach<E, R>(f: (message: Session.Inbound) => Effect.Effect<unknown, E, R>): Effect.Effect<void, E, R> {
+    return Effect.withFiberRuntime((fiber) => {
+      const reader = new Reader(fiber, this.inbox)
+      let ended = false
+      return Effect.whileLoop<unknown, E, R>({
+        while: () => !ended,
+        body: () => {
+          const message = this.poll()
+          if (message !== undefined) return f(message)
+          ended = this.inbox.closed
+          return ended ? Effect.void : reader.suspend
+        },
+        step: ignore
+      })
+    })
+  }
+
+  // ---- life --------------------------------------------------------------------------------------------------------
+
+  fork<R>(
+    name: string,
+    kind: Session.TaskKind,
+    task: Effect.Effect<unknown, unknown, R>
+  ): Effect.Effect<boolean, never, R> {
+    return forkTask(this, name, kind, task)
+  }
+
+  close(reason: CloseReason.CloseReason = CloseReason.normal): Effect.Effect<void> {
+    return Effect.sync(() => this.requestEnd({ _tag: "ClosedByServer", reason }))
+  }
+
+  /** Asks for the end. The first wins, unless one of higher precedence comes before the decision. */
+  requestEnd(exit: Exit): void {
+    if (this.exit === undefined) {
+      this.exit = exit
+      this.host.startEnding(this)
+    } else if (!this.decided && precedence(exit) < precedence(this.exit)) this.exit = exit
+  }
+
+  /** Connection event: the link is gone. */
+  onClose(end: ConnectionEnd): void {
+    this.linkAlive = false
+    this.timers.sendDone()
+    this.requestEnd({ _tag: "Disconnected", end })
+    this.inbox.close()
+    this.writer.linkDown()
+    if (this.onLinkDown !== undefined) this.onLinkDown()
+  }
+
+  onDue(now: number, lateMillis: number): void {
+    if (this.isEnding) return
+    this.timers.onDue(this, now, lateMillis)
+    if (!this.isEnding) this.host.arm(this, this.timers.nextDueAt)
+  }
+
+  /** Starts the ending: the exit is final, sleepers wake, readers get what is left. */
+  shutDown(): Exit {
+    this.decided = true
+    this.state = "draining"
+    this.inbox.close()
+    const waiters = this.shutdownWaiters
+    this.shutdownWaiters = undefined
+    if (waiters !== undefined) { for (const wake of waiters) wake() }
+    return this.exit!
+  }
+
+  ended(report: DrainReport): void {
+    this.report = report
+    this.state = "closed"
+    this.inbox.clear()
+    const waiters = this.exitWaiters
+    this.exitWaiters = undefined
+    if (waiters !== undefined) { for (const wake of waiters) wake(report) }
+  }
+
+  get awaitExit(): Effect.Effect<DrainReport> {
+    return Effect.async<DrainReport>((resume) => {
+      if (this.report !== undefined) return resume(Effect.succeed(this.report))
+      const wake = (report: DrainReport) => resume(Effect.succeed(report))
+      ;(this.exitWaiters ??= []).push(wake)
+      return Effect.sync(() => {
+        this.exitWaiters = this.exitWaiters?.filter((other) => other !== wake)
+      })
+    })
+  }
+
+  get awaitShutdown(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.decided) return resume(Effect.void)
+      const wake = () => resume(Effect.void)
+      ;(this.shutdownWaiters ??= []).push(wake)
+      return Effect.sync(() => {
+        this.shutdownWaiters = this.shutdownWaiters?.filter((other) => other !== wake)
+      })
+    })
+  }
+
+  sleepUntilShutdown(duration: Duration.DurationInput): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      if (this.decided) return Effect.succeed(true)
+      if (Duration.toMillis(duration) <= 0) return Effect.succeed(false)
+      return Effect.raceFirst(
+        Effect.as(this.awaitShutdown, true),
+        Effect.as(Effect.sleep(duration), false)
+      )
+    })
+  }
+
+  /** Gives back memory that a burst left behind. */
+  trim(): void {
+    this.writer.outbox.queue.trim()
+  }
+
+  log(effect: Effect.Effect<void>): void {
+    this.host.fork(Effect.annotateLogs(effect, "session", this.id), Context.empty())
+  }
+}

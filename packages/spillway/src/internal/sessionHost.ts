@@ -1,0 +1,47 @@
+/** What a session needs from whoever owns it. Kept apart so that sessions do not import the registry that holds them. */
+import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type * as HashMap from "effect/HashMap"
+import type { DrainReport } from "../Exit.js"
+import type { Resolved } from "../SessionOptions.js"
+import type { TelemetryShape } from "../Telemetry.js"
+import type { DeadlineEntry } from "./deadlines.js"
+import type { LaneQueueOptions } from "./laneQueue.js"
+import type { PressureMarks } from "./pressure.js"
+import type { SlowOptions } from "./slow.js"
+
+/** A session as its host sees it. */
+export interface Hosted extends DeadlineEntry {
+  /** Writes what can be written. */
+  pump(): void
+  /** Looks at all deadlines. `lateMillis` is how late the host itself woke up. */
+  onDue(now: number, lateMillis: number): void
+}
+
+export interface SessionHost {
+  readonly clock: Clock.Clock
+  readonly options: Resolved
+  readonly queueOptions: LaneQueueOptions
+  readonly marks: PressureMarks
+  readonly slow: SlowOptions
+  readonly telemetry: TelemetryShape
+  /** Calls `pump` once before the current turn of the scheduler ends, together with all other sessions. */
+  schedule(session: Hosted): void
+  /** Makes sure that `onDue` is called at `dueAt` or earlier. */
+  arm(session: Hosted, dueAt: number): void
+  fork<A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    context: Context.Context<R>,
+    annotations?: HashMap.HashMap<string, unknown>
+  ): Fiber.RuntimeFiber<A, E>
+  /** Runs the ending of the session. */
+  startEnding(session: Hosted): void
+  /** The session is over: it leaves the set of all sessions, and with it the gauge. */
+  leave(session: Hosted, report: DrainReport): void
+  /** Suspends until the owner has asked all endings to hurry. */
+  readonly awaitHurry: Effect.Effect<void>
+  /** A task or finalizer that ignores interruption was given up on; counted until its fiber ends. */
+  abandon(kind: "task" | "finalizer", name: string, fiber: Fiber.RuntimeFiber<unknown, unknown>): void
+}

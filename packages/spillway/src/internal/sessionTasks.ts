@@ -1,0 +1,100 @@
+/**
+ * The supervised tasks of a session. A task is a fiber of its own, not a child of any fiber or scope, because a scope
+ * waits without bound for what it owns; the session drains its tasks within deadlines and detaches what remains.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as HashMap from "effect/HashMap"
+import * as Scope from "effect/Scope"
+import type { TaskKind } from "../Session.js"
+import type { SessionImpl } from "./session.js"
+
+export interface TaskRecord {
+  readonly name: string
+  readonly kind: TaskKind | "handler"
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  done: boolean
+}
+
+/** Name of the task that runs the user's handler. */
+export const handlerName = "handler"
+
+const onTaskDone = (session: SessionImpl, record: TaskRecord, exit: Exit.Exit<unknown, unknown>): void => {
+  record.done = true
+  record.fiber = undefined
+  if (record.kind !== "handler") session.tasks?.delete(record)
+  if (session.onTaskEnd !== undefined) session.onTaskEnd()
+  if (session.decided) {
+    // It no longer decides anything, but must not go unnoticed.
+    if (exit._tag === "Failure" && !Cause.isInterruptedOnly(exit.cause)) {
+      session.log(Effect.logWarning(`task "${record.name}" failed while the session was ending`, exit.cause))
+    }
+    return
+  }
+  if (exit._tag === "Failure") {
+    // Interrupted by somebody else: not the task's own doing. But a session without its handler has no purpose.
+    if (Cause.isInterruptedOnly(exit.cause)) {
+      if (record.kind === "handler") session.requestEnd({ _tag: "LifetimeDone", task: record.name })
+      return
+    }
+    session.requestEnd({ _tag: "Crashed", task: record.name, cause: exit.cause })
+  } else if (record.kind === "lifetime") session.requestEnd({ _tag: "LifetimeDone", task: record.name })
+  else if (record.kind !== "finite") session.requestEnd({ _tag: "Completed", task: record.name })
+}
+
+const start = <R>(session: SessionImpl, record: TaskRecord, task: Effect.Effect<unknown, unknown, R>): Effect.Effect<
+  void,
+  never,
+  R
+> =>
+  Effect.contextWith((context) => {
+    const fiber = session.host.fork(
+      task,
+      context,
+      record.kind === "handler"
+        ? HashMap.make(["session", session.id])
+        : HashMap.make(["session", session.id], ["task", record.name])
+    )
+    if (!record.done) record.fiber = fiber
+    fiber.addObserver((exit) => onTaskDone(session, record, exit))
+  })
+
+/** Starts a task with the services of the calling effect. `false`: the session is ending, nothing was started. */
+export const forkTask = <R>(
+  session: SessionImpl,
+  name: string,
+  kind: TaskKind,
+  task: Effect.Effect<unknown, unknown, R>
+): Effect.Effect<boolean, never, R> =>
+  Effect.suspend(() => {
+    if (session.decided) return Effect.succeed(false)
+    const record: TaskRecord = { name, kind, fiber: undefined, done: false }
+    ;(session.tasks ??= new Set()).add(record)
+    return Effect.as(start(session, record, task), true)
+  })
+
+/** Starts the handler with its own scope. */
+export const startHandler = <R>(
+  session: SessionImpl,
+  handler: Effect.Effect<unknown, unknown, R>
+): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
+  const record: TaskRecord = { name: handlerName, kind: "handler", fiber: undefined, done: false }
+  session.handler = record
+  return Effect.provideService(
+    start(session, record, handler as Effect.Effect<unknown, unknown, Exclude<R, Scope.Scope> | Scope.Scope>),
+    Scope.Scope,
+    session.scope
+  ) as Effect.Effect<void, never, Exclude<R, Scope.Scope>>
+}
+
+/** Tasks that still run, the handler not included. */
+export const runningTasks = (session: SessionImpl): Array<TaskRecord> =>
+  session.tasks === undefined ? [] : [...session.tasks].filter((record) => !record.done)
+
+/** Asks a task to stop. Returns at once. */
+export const interruptTask = (record: TaskRecord): void => {
+  record.fiber?.unsafeInterruptAsFork(FiberId.none)
+}

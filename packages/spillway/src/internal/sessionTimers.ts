@@ -1,0 +1,163 @@
+/**
+ * The deadlines of one session, as numbers that the sweeper looks at. A message that proves life is one assignment; no
+ * timer is started or stopped for it.
+ *
+ * - idle: no traffic in either direction (messages, pongs).
+ * - receive: nothing heard from the peer; while we ourselves pause reading, nothing read by the handler.
+ * - pong: nothing heard since a ping; suspended while we pause reading, because pongs are not seen then, and put off
+ *   while a write makes progress, because the ping is behind it.
+ * - send: no byte of a write taken by the kernel, sampled once a second.
+ */
+import type { Exit } from "../Exit.js"
+import type { Message } from "../Message.js"
+import type { Outcome } from "../Outcome.js"
+import { heartbeatMessage, type Stats } from "../Session.js"
+import type { Resolved } from "../SessionOptions.js"
+import type { Connection } from "../Transport.js"
+import type { Slow } from "./slow.js"
+
+/** What the deadlines act on. */
+export interface TimedSession {
+  readonly connection: Connection
+  readonly stats: Stats
+  readonly writer: { readonly inFlight: boolean; readonly slow: Slow }
+  readonly inbox: { readonly paused: boolean }
+  unsafeOffer(message: Message): Outcome
+  requestEnd(exit: Exit): void
+  becameSlow(why: "stalled"): void
+  trim(): void
+}
+
+/** How often the progress of a stalled write is looked at. */
+const stallSampleMillis = 1000
+
+/**
+ * A sweeper that woke up later than this was itself stalled, and so was the reading of pongs: the peer gets the benefit
+ * of the doubt once more (a CPU-bound handler of 2 s otherwise ends every healthy session).
+ */
+const stallMillis = 100
+
+/** How long the verdict is put off then; one turn of the event loop would do. */
+const secondChanceMillis = 1000
+
+export class SessionTimers {
+  lastTrafficAt: number
+  lastHeartbeatAt: number | undefined = undefined
+  stallCheckAt = Infinity
+  private lastHeardAt: number
+  private nextPingAt: number
+  private pongDueAt = Infinity
+  /** Progress of the write when the pong was asked for. */
+  private pingProgress = 0
+  private nextHeartbeatAt: number
+  private notBefore = 0
+  private progress = 0
+  private progressAt = 0
+
+  constructor(private readonly options: Resolved, now: number, firstPingAt: number) {
+    this.lastTrafficAt = now
+    this.lastHeardAt = now
+    this.nextPingAt = firstPingAt
+    this.nextHeartbeatAt = now + options.heartbeatInterval
+  }
+
+  /** Anything arrived. */
+  heard(now: number): void {
+    this.lastHeardAt = now
+    this.pongDueAt = Infinity
+  }
+
+  /** Reading is paused, or the handler took a message while it is: from now on its slowness counts, not the peer's. */
+  paused(now: number): void {
+    this.heard(now)
+  }
+
+  sendStarted(now: number, progress: number): void {
+    this.progress = progress
+    this.progressAt = now
+    this.stallCheckAt = now + Math.min(stallSampleMillis, this.options.sendTimeout)
+  }
+
+  sendDone(): void {
+    this.stallCheckAt = Infinity
+  }
+
+  /** Earliest time at which `onDue` has something to do, given what is known now. */
+  get nextDueAt(): number {
+    const { idleTimeout, receiveTimeout } = this.options
+    return Math.max(
+      this.notBefore,
+      Math.min(
+        this.lastTrafficAt + idleTimeout,
+        this.lastHeardAt + receiveTimeout,
+        this.nextPingAt,
+        this.pongDueAt,
+        this.nextHeartbeatAt,
+        this.stallCheckAt
+      )
+    )
+  }
+
+  onDue(session: TimedSession, now: number, lateMillis: number): void {
+    const verdict = this.verdict(session, now)
+    if (verdict !== undefined) {
+      const isAboutPeer = verdict._tag === "ReceiveTimeout"
+      if (isAboutPeer && lateMillis > stallMillis && this.notBefore === 0) {
+        this.notBefore = now + secondChanceMillis
+        return
+      }
+      session.requestEnd(verdict)
+      return
+    }
+    this.notBefore = 0
+    if (now >= this.nextPingAt) this.ping(session, now)
+    if (now >= this.nextHeartbeatAt) this.heartbeat(session, now)
+  }
+
+  private verdict(session: TimedSession, now: number): Exit | undefined {
+    const { idleTimeout, receiveTimeout, sendTimeout } = this.options
+    const isPaused = session.inbox.paused
+    if (now >= this.stallCheckAt) {
+      const progress = session.connection.writeProgress
+      if (progress !== this.progress) {
+        this.progress = progress
+        this.progressAt = now
+      }
+      const stalledFor = now - this.progressAt
+      if (stalledFor >= sendTimeout) return { _tag: "SendTimeout" }
+      if (stalledFor * 2 >= sendTimeout && session.writer.slow.mark()) session.becameSlow("stalled")
+      this.stallCheckAt = Math.min(now + stallSampleMillis, this.progressAt + sendTimeout)
+    }
+    if (now >= this.pongDueAt) {
+      const progress = session.connection.writeProgress
+      if (isPaused) this.pongDueAt = Infinity
+      else if (session.writer.inFlight && progress !== this.pingProgress) {
+        // A slow peer has not even read the ping, which is behind what it is sent; but it takes bytes, so it lives.
+        this.pingProgress = progress
+        this.pongDueAt = now + this.options.pongTimeout
+      } else return { _tag: "ReceiveTimeout", waitedFor: "pong" }
+    }
+    if (now >= this.lastHeardAt + receiveTimeout) {
+      return { _tag: "ReceiveTimeout", waitedFor: isPaused ? "handler" : "data" }
+    }
+    if (now >= this.lastTrafficAt + idleTimeout) return { _tag: "IdleTimeout" }
+    return undefined
+  }
+
+  private ping(session: TimedSession, now: number): void {
+    const { pingInterval, pongTimeout } = this.options
+    this.nextPingAt = now + pingInterval
+    session.trim()
+    session.connection.ping()
+    if (session.inbox.paused || this.pongDueAt !== Infinity) return
+    this.pongDueAt = now + pongTimeout
+    this.pingProgress = session.connection.writeProgress
+  }
+
+  private heartbeat(session: TimedSession, now: number): void {
+    const { heartbeat, heartbeatInterval } = this.options
+    this.nextHeartbeatAt = now + heartbeatInterval
+    this.lastHeartbeatAt = now
+    session.unsafeOffer((heartbeat ?? heartbeatMessage)(session.stats, now))
+  }
+}

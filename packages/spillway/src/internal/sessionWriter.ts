@@ -1,0 +1,339 @@
+/**
+ * The outbound side of a session: offers into the lanes, gathered writes out of them, what is in flight, and the counts.
+ *
+ * ```
+ * offer ─▶ lanes ─▶ (connection holds nothing) ─▶ at most 64 KiB, most urgent first ─▶ connection ─▶ kernel
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import type { Exit } from "../Exit.js"
+import * as Frame from "../Frame.js"
+import * as Lane from "../Lane.js"
+import type { Message } from "../Message.js"
+import type { Delivery, Outcome } from "../Outcome.js"
+import * as Outcomes from "../Outcome.js"
+import type { Connection } from "../Transport.js"
+import { belowLaneBytes } from "../Transport.js"
+import type { ShedReason } from "./laneQueue.js"
+import { WOULD_WAIT } from "./laneQueue.js"
+import { OutboxCore, outcomeOf } from "./outbox.js"
+import { Pressure } from "./pressure.js"
+import type { Hosted, SessionHost } from "./sessionHost.js"
+import type { SessionTimers } from "./sessionTimers.js"
+import { Slow } from "./slow.js"
+
+/** A queued frame whose producer wants to know its fate. */
+class Tracked {
+  constructor(readonly frame: Frame.Frame, readonly settle: (delivery: Delivery) => void) {}
+}
+
+type Item = Frame.Frame | Tracked
+
+/** What the writer needs of its session. */
+export interface WriterOwner extends Hosted {
+  readonly host: SessionHost
+  readonly connection: Connection
+  readonly timers: SessionTimers
+  readonly linkAlive: boolean
+  requestEnd(exit: Exit): void
+  becameSlow(why: "slow sends" | "stalled"): void
+}
+
+/** Writes of one pump before it lets others run: with the below-lane bound, 1 MiB. */
+const batchesPerPump = 16
+
+const succeedQueued: Effect.Effect<Outcome> = Effect.succeed(Outcomes.queued)
+
+type ByLane = readonly [number, number, number, number]
+
+export class SessionWriter {
+  readonly outbox: OutboxCore<Item>
+  readonly pressure: Pressure
+  readonly slow: Slow
+  /** No more offers: the outbox is being flushed, or was. */
+  sealed = false
+  inFlight = false
+  inFlightBytes = 0
+  sentBytes = 0
+  sends = 0
+  sendMillisTotal = 0
+  /** Messages by lane of a write that the kernel did not take at once, and of one that was lost with the link. */
+  private inFlightByLane: ByLane | undefined = undefined
+  private lostByLane: ByLane | undefined = undefined
+  /** Called when nothing is queued or in flight any more, while the ending flushes. */
+  onDrained: (() => void) | undefined = undefined
+  private sendStartedAt = 0
+  private dirty = false
+  private tracked: Array<Tracked> | undefined = undefined
+
+  constructor(private readonly owner: WriterOwner) {
+    const { host } = owner
+    this.outbox = new OutboxCore<Item>(host.queueOptions, this)
+    this.pressure = new Pressure(host.marks)
+    this.slow = new Slow(host.slow)
+  }
+
+  unsafeOffer(message: Message): Outcome {
+    if (this.sealed) return Outcomes.rejected("Closed")
+    const now = this.owner.host.clock.unsafeCurrentTimeMillis()
+    const lane = Lane.toIndex(message.lane)
+    const code = this.outbox.offer(
+      message.frame,
+      this.bytesOf(message, lane),
+      lane,
+      message.key,
+      message.maxAgeMillis,
+      now
+    )
+    if (lane !== 0) this.owner.timers.lastTrafficAt = now
+    return this.offered(code)
+  }
+
+  send(message: Message): Effect.Effect<Outcome> {
+    return Effect.suspend(() => {
+      if (this.sealed) return Effect.succeed(Outcomes.rejected("Closed"))
+      const now = this.owner.host.clock.unsafeCurrentTimeMillis()
+      const lane = Lane.toIndex(message.lane)
+      const bytes = this.bytesOf(message, lane)
+      if (lane !== 0) this.owner.timers.lastTrafficAt = now
+      const code = this.outbox.attempt(message.frame, bytes, lane, message.key, message.maxAgeMillis, now)
+      return code === WOULD_WAIT ? this.offerWaiting(message.frame, message) : Effect.succeed(this.offered(code))
+    })
+  }
+
+  /** Offers, waiting for room if the policy says so. Interruption takes the waiting offer back. */
+  private offerWaiting(item: Item, message: Message): Effect.Effect<Outcome> {
+    // The mask protects the window between joining the waiters and having the cleanup in place.
+    return Effect.uninterruptibleMask((restore) => {
+      let settled: Outcome | undefined = undefined
+      let wake: ((outcome: Outcome) => void) | undefined = undefined
+      const onCode = (code: number): void => {
+        settled = this.offered(code)
+        wake?.(settled)
+      }
+      const lane = Lane.toIndex(message.lane)
+      const { key, maxAgeMillis } = message
+      const bytes = this.bytesOf(message, lane)
+      const waiter = this.outbox.offerOrWait(item, bytes, lane, key, maxAgeMillis, this.now, onCode)
+      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter))
+      const suspended = Effect.async<Outcome>((resume) => {
+        wake = (outcome) => resume(Effect.succeed(outcome))
+        if (settled !== undefined) wake(settled)
+      })
+      return Effect.onInterrupt(restore(suspended), () => Effect.sync(() => this.outbox.cancel(waiter, this.now)))
+    })
+  }
+
+  private get now(): number {
+    return this.owner.host.clock.unsafeCurrentTimeMillis()
+  }
+
+  deliver(message: Message): Effect.Effect<Delivery> {
+    return Effect.suspend(() => {
+      let settled: Delivery | undefined = undefined
+      let wake: ((delivery: Delivery) => void) | undefined = undefined
+      const item = new Tracked(message.frame, (delivery) => {
+        settled = delivery
+        wake?.(delivery)
+      })
+      const awaitFate = Effect.async<Delivery>((resume) => {
+        if (settled !== undefined) return resume(Effect.succeed(settled))
+        wake = (delivery) => resume(Effect.succeed(delivery))
+      })
+      if (this.sealed) return Effect.succeed(Outcomes.rejected("Closed"))
+      return Effect.flatMap(
+        this.offerWaiting(item, message),
+        (outcome): Effect.Effect<Delivery> => outcome._tag === "Rejected" ? Effect.succeed(outcome) : awaitFate
+      )
+    })
+  }
+
+  private bytesOf(message: Message, lane: Lane.LaneIndex): number {
+    const frame = message.frame
+    return frame.tail === undefined ? frame.byteLength : Frame.byteLengthWith(frame, this.outbox.queue.nextSeq(lane))
+  }
+
+  private offered(code: number): Outcome {
+    this.updatePressure()
+    return outcomeOf(code)
+  }
+
+  private updatePressure(): void {
+    if (this.pressure.update(this.outbox.queue.fillRatio) && this.pressure.isPressed) {
+      this.owner.host.telemetry.pressureEntered()
+    }
+  }
+
+  /** Outbox hook: something became takeable. */
+  onOffered(): void {
+    if (this.dirty || this.inFlight || !this.owner.linkAlive) return
+    this.dirty = true
+    this.owner.host.schedule(this.owner)
+  }
+
+  /** Outbox hook: a queued message was shed. */
+  onShed(item: Item, _lane: Lane.LaneIndex, reason: ShedReason): void {
+    if (item instanceof Tracked) {
+      item.settle({ _tag: reason === "evicted" ? "Evicted" : reason === "expired" ? "Expired" : "Conflated" })
+    }
+  }
+
+  /** Outbox hook: a lane whose policy is to disconnect is full. */
+  onDisconnect(): void {
+    this.owner.requestEnd({ _tag: "SlowConsumer", why: "lane full" })
+  }
+
+  /**
+   * Late binding: nothing is taken from the lanes while bytes of an earlier write are still in the process, so what waits
+   * can still be overtaken or shed.
+   */
+  pump(): void {
+    // Taking may admit waiting offers; this pump sees them itself.
+    this.dirty = true
+    const isEmpty = this.writeBatches()
+    this.dirty = false
+    if (isEmpty === undefined) this.onOffered()
+    else if (isEmpty && this.onDrained !== undefined) this.onDrained()
+  }
+
+  /** `true`: nothing is left; `false`: the connection is busy or gone; `undefined`: others shall run first. */
+  private writeBatches(): boolean | undefined {
+    for (let batch = 0; batch < batchesPerPump; batch++) {
+      if (this.inFlight || !this.owner.linkAlive) return false
+      if (!this.writeBatch()) return true
+    }
+    return undefined
+  }
+
+  /** Hands at most `belowLaneBytes` (or one larger message) to the connection. `false` when there was nothing to send. */
+  private writeBatch(): boolean {
+    const { outbox, owner } = this
+    const connection = owner.connection
+    const queue = outbox.queue
+    const now = this.owner.host.clock.unsafeCurrentTimeMillis()
+    let next = outbox.peekBytes(now)
+    if (next < 0) {
+      // What was queued may just have expired.
+      this.updatePressure()
+      return false
+    }
+    let room = belowLaneBytes
+    let isFirst = true
+    const taken0 = queue.takenOf(0)
+    const taken1 = queue.takenOf(1)
+    const taken2 = queue.takenOf(2)
+    const taken3 = queue.takenOf(3)
+    connection.cork()
+    do {
+      const item = outbox.take(now)!
+      const lane = queue.lastLane
+      const seq = queue.lastSeq
+      if (isFirst) this.owner.host.telemetry.sojourn(lane, now - queue.lastEnqueuedAt)
+      isFirst = false
+      room -= queue.lastBytes
+      if (item instanceof Tracked) {
+        ;(this.tracked ??= []).push(item)
+        connection.write(item.frame, seq)
+      } else connection.write(item, seq)
+      next = outbox.peekBytes(now)
+    } while (next >= 0 && next <= room)
+    this.inFlightBytes = belowLaneBytes - room
+    this.sendStartedAt = now
+    this.updatePressure()
+    if (connection.uncork()) this.sent(now)
+    else {
+      this.inFlight = true
+      this.inFlightByLane = [
+        queue.takenOf(0) - taken0,
+        queue.takenOf(1) - taken1,
+        queue.takenOf(2) - taken2,
+        queue.takenOf(3) - taken3
+      ]
+      this.owner.timers.sendStarted(now, connection.writeProgress)
+      this.owner.host.arm(this.owner, this.owner.timers.stallCheckAt)
+    }
+    return true
+  }
+
+  /** Connection event: the kernel has taken everything. */
+  onFlushed(): void {
+    if (!this.inFlight) return
+    this.inFlight = false
+    this.owner.timers.sendDone()
+    this.sent(this.owner.host.clock.unsafeCurrentTimeMillis())
+    if (this.outbox.queue.queuedItems > 0) this.onOffered()
+    else if (this.onDrained !== undefined) this.onDrained()
+  }
+
+  private sent(now: number): void {
+    this.inFlightByLane = undefined
+    this.sentBytes += this.inFlightBytes
+    this.inFlightBytes = 0
+    const duration = now - this.sendStartedAt
+    this.sends++
+    this.sendMillisTotal += duration
+    this.owner.host.telemetry.sendCompleted(duration)
+    if (this.tracked !== undefined) {
+      const tracked = this.tracked
+      this.tracked = undefined
+      for (const item of tracked) item.settle({ _tag: "Sent" })
+    }
+    if (this.slow.note(duration, now) && this.slow.isSlow) this.owner.becameSlow("slow sends")
+  }
+
+  /** Takes no more offers; those that wait are told. */
+  seal(): void {
+    this.sealed = true
+    this.outbox.closeWaiters()
+  }
+
+  /** Gives up what was not sent, counts it, and tells whoever waits. */
+  giveUp(): void {
+    this.sealed = true
+    for (const returned of this.outbox.close()) {
+      if (returned.item instanceof Tracked) returned.item.settle({ _tag: "Undelivered" })
+    }
+    this.lostByLane ??= this.inFlightByLane
+    this.inFlightByLane = undefined
+    this.inFlightBytes = 0
+    const tracked = this.tracked
+    this.tracked = undefined
+    for (const item of tracked ?? []) item.settle({ _tag: "Undelivered" })
+    this.updatePressure()
+  }
+
+  /** Messages of a lane that were handed to the connection and that the kernel has not taken. */
+  inFlightOf(lane: Lane.LaneIndex): number {
+    return this.inFlightByLane === undefined ? 0 : this.inFlightByLane[lane]
+  }
+
+  /** Messages of a lane that the kernel has taken. */
+  sentOf(lane: Lane.LaneIndex): number {
+    return this.outbox.queue.takenOf(lane) - this.inFlightOf(lane) - this.lostOf(lane)
+  }
+
+  /** Messages of a lane that were accepted and never sent, because the session ended. */
+  undelivered(lane: Lane.LaneIndex): number {
+    return this.outbox.queue.counters(lane).returned + this.lostOf(lane)
+  }
+
+  get sentMessages(): number {
+    return this.sentOf(0) + this.sentOf(1) + this.sentOf(2) + this.sentOf(3)
+  }
+
+  private lostOf(lane: Lane.LaneIndex): number {
+    return this.lostByLane === undefined ? 0 : this.lostByLane[lane]
+  }
+
+  /** Nothing queued and nothing in flight. */
+  get isDrained(): boolean {
+    return !this.inFlight && this.outbox.queue.queuedItems === 0
+  }
+
+  /** The link is gone: nothing is sent any more, and a task that waits for it must not use up its grace. */
+  linkDown(): void {
+    this.inFlight = false
+    this.giveUp()
+    if (this.onDrained !== undefined) this.onDrained()
+  }
+}
