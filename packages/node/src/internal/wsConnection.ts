@@ -1,0 +1,333 @@
+/**
+ * The connection of the `ws` transport: a `ws` WebSocket and the `net.Socket` below it.
+ *
+ * Listeners are functions of this module and find their connection through `OwnedSocket.owner`; an idle connection has
+ * no closure, no timer and no fiber.
+ *
+ * What is held back: `ws` hands out every message of a chunk that it has read, also after `pause()`, and what was left in
+ * the socket when it closes. Those messages wait in `held` (at most one chunk of the socket) until `resume`, and an
+ * orderly end waits behind them, as it would have in the stream. A reset does not wait.
+ */
+import type * as Net from "node:net"
+import * as Frame from "spillway/Frame"
+import type { Connection, ConnectionEnd, ConnectionEvents } from "spillway/Transport"
+import * as WS from "ws"
+import { writeFrame } from "./rawFrame.js"
+
+/** `ws` calls the constructor itself (its option `WebSocket`), so the owner is set right after. */
+export class OwnedSocket extends WS.WebSocket {
+  owner: WsConnection | undefined
+}
+
+/** Messages that arrived before `attach` or after `pause`; `next` is the first one not delivered. */
+class Held {
+  readonly data: Array<Uint8Array> = []
+  readonly binary: Array<boolean> = []
+  next = 0
+}
+
+const enum Phase {
+  Open,
+  /** `close` was called: messages are dropped. */
+  Closing,
+  /** `onClose` was called. */
+  Closed
+}
+
+const local: ConnectionEnd = { _tag: "Local" }
+const peerEof: ConnectionEnd = { _tag: "PeerEof" }
+
+/** Only read by `ws`, so one of each serves all sends. */
+const compressedText = { binary: false, compress: true }
+const compressedBinary = { binary: true, compress: true }
+
+export class WsConnection implements Connection {
+  private events: ConnectionEvents | undefined = undefined
+  private held: Held | undefined = undefined
+  /** How it ended. Set before `onClose` is called when messages have to be delivered first. */
+  private end: ConnectionEnd | undefined = undefined
+  /** What the peer broke, known before the socket is closed. */
+  private violation: ConnectionEnd | undefined = undefined
+  private phase: Phase = Phase.Open
+  private paused = true
+  private closedHere = false
+  private delivering = false
+  /** Identifies the last `uncork` that returned `false`. */
+  private clog = 0
+  /** Sends whose callback is pending; counted only where compression was agreed on. */
+  private sending = 0
+  private readonly onSent: ((error?: Error | null) => void) | undefined
+
+  constructor(private readonly ws: OwnedSocket, private readonly socket: Net.Socket) {
+    this.onSent = ws.extensions.includes("permessage-deflate") ? (error) => this.sent(error) : undefined
+    ws.owner = this
+    ws.on("message", onMessage)
+    ws.on("close", onClose)
+    ws.on("error", onError)
+    ws.on("ping", onPing)
+    ws.on("pong", onPong)
+    // Nobody is there to receive: what follows stays in the socket and, beyond its buffer, with the peer.
+    ws.pause()
+  }
+
+  get kind(): string {
+    return "ws"
+  }
+
+  get protocol(): string {
+    return this.ws.protocol
+  }
+
+  get remoteAddress(): string {
+    return this.socket.remoteAddress ?? ""
+  }
+
+  attach(events: ConnectionEvents): void {
+    if (this.events !== undefined || this.phase === Phase.Closed) return
+    this.events = events
+    this.resume()
+  }
+
+  cork(): void {
+    this.socket.cork()
+  }
+
+  write(frame: Frame.Frame, seq: number): void {
+    if (this.phase !== Phase.Open || this.ws.readyState !== WS.WebSocket.OPEN) return
+    const bytes = Frame.toBytes(frame, seq)
+    if (this.onSent === undefined) return writeFrame(this.socket, bytes, frame.binary)
+    this.sending++
+    this.ws.send(bytes, frame.binary ? compressedBinary : compressedText, this.onSent)
+  }
+
+  /** While the connection is ending `write` has no effect, so that is not `true`: `onClose` follows, not `onFlushed`. */
+  uncork(): boolean {
+    this.socket.uncork()
+    if (this.ws.readyState !== WS.WebSocket.OPEN || !this.socket.writable) return false
+    // Node hands a write to the kernel at once: nothing left here means that it took every byte.
+    if (this.socket.writableLength === 0 && (this.onSent === undefined || this.ws.bufferedAmount === 0)) return true
+    const clog = ++this.clog
+    // An empty write comes after all others. A closure for clogged connections only.
+    if (this.sending === 0) this.socket.write("", (error) => this.taken(clog, error))
+    return false
+  }
+
+  /** Counts a chunk by what is left of it, where libuv tells; a `Writable` counts it whole until its last byte is gone. */
+  get bufferedBytes(): number {
+    if (this.phase === Phase.Closed) return 0
+    const socket = this.socket
+    const all = this.ws.bufferedAmount
+    if (socket.writableLength === 0) return all
+    const handle = libuvHandle(socket)
+    if (handle === undefined || "encrypted" in socket) return all
+    return all - socket.writableLength + (socket.bytesWritten - handle.bytesWritten) + handle.writeQueueSize
+  }
+
+  /**
+   * Bytes taken by the kernel so far; without the libuv handle, bytes of chunks that were taken whole. It moves in steps:
+   * Linux wakes a writer when a third of its send buffer is free, which is about 1 MiB once that has grown.
+   */
+  get writeProgress(): number {
+    const handle = libuvHandle(this.socket)
+    return handle === undefined
+      ? this.socket.bytesWritten - this.socket.writableLength
+      : handle.bytesWritten - handle.writeQueueSize
+  }
+
+  pause(): void {
+    if (this.phase !== Phase.Open) return
+    this.paused = true
+    this.ws.pause()
+  }
+
+  resume(): void {
+    if (this.events === undefined || this.phase === Phase.Closed) return
+    this.paused = false
+    // Called from `onMessage`: the loop below is already running.
+    if (this.delivering) return
+    this.deliverHeld()
+    if (this.paused) return
+    // Not now: a call from the session does not call back, except with messages.
+    if (this.end !== undefined) process.nextTick(report, this)
+    else this.ws.resume()
+  }
+
+  ping(): void {
+    if (this.phase === Phase.Open && this.ws.readyState === WS.WebSocket.OPEN) this.ws.ping()
+  }
+
+  close(code: number, reason: string): void {
+    if (this.phase !== Phase.Open) return
+    this.phase = Phase.Closing
+    this.held = undefined
+    this.paused = false
+    if (this.end !== undefined) return process.nextTick(report, this)
+    // The peer may have been first, which is known only when the socket is closed.
+    this.closedHere = this.ws.readyState === WS.WebSocket.OPEN
+    // A paused socket would not see the peer's answer.
+    this.ws.resume()
+    this.ws.close(sendableCode(code), truncateReason(reason))
+  }
+
+  terminate(): void {
+    if (this.phase === Phase.Closed) return
+    if (this.phase === Phase.Open) this.phase = Phase.Closing
+    this.held = undefined
+    this.end ??= local
+    this.ws.terminate()
+    this.report()
+  }
+
+  /** @internal */
+  received(data: Uint8Array, binary: boolean): void {
+    if (this.phase !== Phase.Open) return
+    if (!this.paused && this.held === undefined) return this.events!.onMessage(data, binary)
+    this.held ??= new Held()
+    this.held.data.push(data)
+    this.held.binary.push(binary)
+  }
+
+  /** @internal */
+  violated(code: number, message: string): void {
+    this.violation ??= { _tag: "ProtocolError", code, message }
+  }
+
+  /** @internal */
+  pinged(): void {
+    // `ws` destroys a peer that does not read the answers to its pings, and only then reports the ping.
+    if (this.socket.destroyed && !this.closedHere) this.violated(1008, "too many pings without reading the answers")
+  }
+
+  /** @internal */
+  ponged(): void {
+    if (this.phase !== Phase.Closed) this.events?.onPong()
+  }
+
+  /** @internal */
+  closed(code: number, reason: Buffer): void {
+    if (this.end !== undefined) return
+    const end = this.classify(code, reason)
+    this.end = end
+    // Before `attach` nothing is lost. Later a reset overtakes what waits for `resume`, which may be never.
+    if (this.events !== undefined && (end._tag === "PeerReset" || end._tag === "Local")) this.held = undefined
+    if (this.held === undefined) this.report()
+  }
+
+  /** @internal */
+  report(): void {
+    const events = this.events
+    if (events === undefined || this.end === undefined || this.phase === Phase.Closed) return
+    this.phase = Phase.Closed
+    this.events = undefined
+    this.held = undefined
+    events.onClose(this.end)
+  }
+
+  private classify(code: number, reason: Buffer): ConnectionEnd {
+    if (this.closedHere) return local
+    if (this.violation !== undefined) return this.violation
+    // 1006 is the one code that `ws` reports only when no close frame came.
+    if (code !== 1006) return { _tag: "PeerClose", code, reason: reason.toString() }
+    if (this.socket.readableEnded) return peerEof
+    return { _tag: "PeerReset", message: this.socket.errored?.message ?? "the socket was destroyed" }
+  }
+
+  private deliverHeld(): void {
+    const held = this.held
+    if (held === undefined) return
+    this.delivering = true
+    while (held.next < held.data.length && !this.paused && this.held === held) {
+      const at = held.next++
+      this.events!.onMessage(held.data[at]!, held.binary[at]!)
+    }
+    this.delivering = false
+    if (held.next === held.data.length && this.held === held) this.held = undefined
+  }
+
+  private taken(clog: number, error: Error | null | undefined): void {
+    if (error == null && clog === this.clog && this.phase !== Phase.Closed) this.events?.onFlushed()
+  }
+
+  private sent(error: Error | null | undefined): void {
+    this.sending--
+    if (this.sending > 0 || this.clog === 0) return
+    this.clog = 0
+    this.taken(0, error)
+  }
+}
+
+function onMessage(this: WS.WebSocket, data: WS.RawData, binary: boolean): void {
+  // `ws` delivers one Buffer as long as `binaryType` is not changed.
+  ;(this as OwnedSocket).owner!.received(data as Buffer, binary)
+}
+
+function onClose(this: WS.WebSocket, code: number, reason: Buffer): void {
+  ;(this as OwnedSocket).owner!.closed(code, reason)
+}
+
+function onError(this: WS.WebSocket, error: Error): void {
+  ;(this as OwnedSocket).owner!.violated(toldCode(error), error.message)
+}
+
+function onPing(this: WS.WebSocket): void {
+  ;(this as OwnedSocket).owner!.pinged()
+}
+
+function onPong(this: WS.WebSocket): void {
+  ;(this as OwnedSocket).owner!.ponged()
+}
+
+const report = (connection: WsConnection): void => connection.report()
+
+/** The close code that `ws` sends for an error of its receiver; the code itself is behind a private symbol. */
+const toldCode = (error: Error & { readonly code?: unknown }): number => {
+  switch (error.code) {
+    case "WS_ERR_INVALID_UTF8":
+      return 1007
+    case "WS_ERR_TOO_MANY_BUFFERED_PARTS":
+      return 1008
+    case "WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH":
+    case "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH":
+      return 1009
+    default:
+      // Everything else of `ws` breaks the framing; an error of zlib means that the compressed data is invalid.
+      return String(error.code).startsWith("WS_ERR_") ? 1002 : 1007
+  }
+}
+
+/** RFC 6455, 7.4: 1005, 1006 and 1015 are never sent. A caller's mistake becomes 1011 rather than an exception. */
+const sendableCode = (code: number): number =>
+  (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
+    ? code
+    : 1011
+
+/** A reason is at most 123 bytes of UTF-8; cut between code points. */
+const truncateReason = (reason: string): string => {
+  if (Buffer.byteLength(reason) <= 123) return reason
+  let end = 0
+  let byteLength = 0
+  for (const char of reason) {
+    byteLength += Buffer.byteLength(char)
+    if (byteLength > 123) break
+    end += char.length
+  }
+  return reason.slice(0, end)
+}
+
+interface LibuvHandle {
+  /** Bytes handed to libuv. */
+  readonly bytesWritten: number
+  /** Bytes of those that the kernel has not taken. */
+  readonly writeQueueSize: number
+}
+
+/**
+ * Node documents no way to see how much of a chunk was written; `net` itself reads these two properties of the handle to
+ * see whether a write makes progress. Absent or different, everything works with whole chunks.
+ */
+const libuvHandle = (socket: Net.Socket): LibuvHandle | undefined => {
+  const handle = (socket as unknown as { readonly _handle?: Partial<LibuvHandle> | null })._handle
+  return handle != null && typeof handle.bytesWritten === "number" && typeof handle.writeQueueSize === "number"
+    ? handle as LibuvHandle
+    : undefined
+}

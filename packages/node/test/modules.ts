@@ -1,0 +1,3 @@
+export * as Guard from "../src/Guard.js"
+export * as NodeTransport from "../src/NodeTransport.js"
+export * as Upgrade from "../src/Upgrade.js"

@@ -1,0 +1,263 @@
+/**
+ * A transport without a network: connections whose socket buffers, links and peers are modelled under virtual time.
+ *
+ * Each direction is a socket buffer of `capacityBytes` that the reader empties over a link with a rate and a latency; a
+ * byte keeps its room until it was read. "The kernel took the bytes" is: they are in the socket buffer. What does not
+ * fit stays in the process and is what `bufferedBytes` counts. Sizes include WebSocket framing (`frameBytes`).
+ *
+ * Time is that of `Clock`, so `TestClock` drives everything, to the millisecond, and a run repeats exactly. Without a rate
+ * and a latency nothing needs time, yet nothing is told inside the call that caused it: one fiber for all connections,
+ * owned by the layer, does it in its next turn.
+ *
+ * What is not modelled: the handshake, fragments, compression, lost and reordered packets.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as SpillwayError from "spillway/SpillwayError"
+import * as Transport from "spillway/Transport"
+import * as memoryClient from "./internal/memoryClient.js"
+import { type LinkOptions as InternalOptions, Network } from "./internal/network.js"
+import type { PipeOptions } from "./internal/pipe.js"
+import * as wire from "./internal/wire.js"
+import type * as client from "./MemoryClient.js"
+
+/**
+ * How the connection ended as the client saw it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ClientEnd = client.ClientEnd
+
+/**
+ * The client's end of a memory connection.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type MemoryClient = client.MemoryClient
+
+/**
+ * A message that a client received.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type MemoryMessage = client.MemoryMessage
+
+/**
+ * One direction of a connection.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export interface DirectionOptions {
+  /** Bytes that the socket buffer holds. */
+  readonly capacityBytes?: number
+  /** Rate of the link; `Infinity` takes no time. */
+  readonly bytesPerSecond?: number
+  /** Time that each byte travels; rounded to whole milliseconds. */
+  readonly latency?: Duration.DurationInput
+}
+
+/**
+ * Options of one connection. The first three are for both directions; `toClient` and `toServer` override them.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export interface ConnectOptions extends DirectionOptions {
+  readonly toClient?: DirectionOptions
+  readonly toServer?: DirectionOptions
+  readonly protocol?: string
+  readonly remoteAddress?: string
+  /** The client never answers a close frame. */
+  readonly neverCloses?: boolean
+  /** The client never answers a ping. */
+  readonly noPong?: boolean
+  /** Messages that the client keeps at least. Older ones may be forgotten, taken or not. */
+  readonly historyMessages?: number
+}
+
+/**
+ * Options of the network: `backlogConnections` may wait to be accepted, further ones are refused. The rest is what
+ * connections have unless `connect` says otherwise.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export interface Options extends ConnectOptions {
+  readonly backlogConnections?: number
+}
+
+/**
+ * Defaults of `Options`.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const defaults = {
+  capacityBytes: 262_144,
+  bytesPerSecond: Infinity,
+  latency: Duration.zero,
+  protocol: "",
+  remoteAddress: "memory",
+  neverCloses: false,
+  noPong: false,
+  historyMessages: 65_536,
+  backlogConnections: 1024
+} as const
+
+/**
+ * Nobody takes this connection: the network refuses, its backlog is full, or its layer has ended.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ConnectionRefused extends Data.TaggedError("ConnectionRefused")<{
+  readonly why: "refusing" | "backlog" | "closed"
+}> {
+  override get message(): string {
+    return `connection refused (${this.why})`
+  }
+}
+
+/**
+ * What has not ended or arrived yet. All zero is a network at rest with nothing left.
+ *
+ * - `connections`: those of which one end is still open. A half-open one counts until the server's end is closed.
+ * - `backlog`: those that wait to be accepted.
+ * - `bytes`: written and not yet read, both directions, of these connections.
+ * - `timers`: 1 when something is due by the clock.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Pending {
+  readonly connections: number
+  readonly backlog: number
+  readonly bytes: number
+  readonly timers: number
+}
+
+/**
+ * Drives a memory network: opens connections to the `Transport` of the same layer.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export class MemoryTransport extends Context.Tag("@spillway/testing/MemoryTransport")<MemoryTransport, {
+  /** Opens a connection and returns its client's end. The server's end waits in `Transport.accept`. */
+  readonly connect: (options?: ConnectOptions) => Effect.Effect<MemoryClient, ConnectionRefused>
+  /** Refuses further connections, or takes them again. */
+  readonly setRefusing: (refusing: boolean) => Effect.Effect<void>
+  readonly pending: Effect.Effect<Pending>
+  /** What callbacks of sessions threw. Nothing should ever be in here. */
+  readonly defects: Effect.Effect<ReadonlyArray<unknown>>
+}>() {}
+
+/**
+ * Bytes on the wire of a frame with this payload. Frames of clients are `masked`, which takes four more.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const frameBytes = (payloadBytes: number, options?: { readonly masked?: boolean }): number =>
+  wire.frameBytes(payloadBytes, options?.masked === true)
+
+const direction = (...sources: ReadonlyArray<DirectionOptions | undefined>): PipeOptions => {
+  const merged: Required<DirectionOptions> = Object.assign({}, ...sources)
+  const { bytesPerSecond, capacityBytes } = merged
+  const wrong = (key: string, value: unknown, expected: string) =>
+    new SpillwayError.InvalidOption({ module: "MemoryTransport", key, value, expected })
+  if (!(Number.isInteger(capacityBytes) && capacityBytes > 0)) {
+    throw wrong("capacityBytes", capacityBytes, "a whole number above 0")
+  }
+  if (!(bytesPerSecond > 0)) throw wrong("bytesPerSecond", bytesPerSecond, "above 0")
+  const latencyMillis = Math.round(Duration.toMillis(merged.latency))
+  if (!Number.isFinite(latencyMillis)) throw wrong("latency", merged.latency, "finite")
+  return { capacityBytes, bytesPerSecond, latencyMillis }
+}
+
+const linkOptions = (network: Options, connection: ConnectOptions): InternalOptions => {
+  const merged = { ...defaults, ...network, ...connection }
+  return {
+    toClient: direction(defaults, network, network.toClient, connection, connection.toClient),
+    toServer: direction(defaults, network, network.toServer, connection, connection.toServer),
+    protocol: merged.protocol,
+    remoteAddress: merged.remoteAddress,
+    neverCloses: merged.neverCloses,
+    noPong: merged.noPong,
+    historyMessages: merged.historyMessages
+  }
+}
+
+const accept = (network: Network): Effect.Effect<Transport.Connection, SpillwayError.TransportClosed> =>
+  Effect.suspend(() => {
+    const connection = network.backlog.shift()
+    if (connection !== undefined) return Effect.succeed(connection)
+    if (network.closed) return Effect.fail(new SpillwayError.TransportClosed())
+    // Woken waiters look again: an interrupted one has taken nothing.
+    return Effect.zipRight(network.accepted.wait(() => network.backlog.length > 0 || network.closed), accept(network))
+  })
+
+const services = (network: Network, options: Options) => {
+  const refuse = (why: ConnectionRefused["why"]) => Effect.fail(new ConnectionRefused({ why }))
+  const memory = MemoryTransport.of({
+    connect: (connection = {}) =>
+      Effect.suspend(() => {
+        if (network.closed) return refuse("closed")
+        if (network.refusing) return refuse("refusing")
+        if (network.backlog.length >= network.backlogConnections) return refuse("backlog")
+        return Effect.succeed(memoryClient.make(network.connect(linkOptions(options, connection)).client))
+      }),
+    setRefusing: (refusing) =>
+      Effect.sync(() => {
+        network.refusing = refusing
+      }),
+    pending: Effect.sync(() => ({
+      connections: network.links.size,
+      backlog: network.backlog.length,
+      bytes: network.bytes,
+      timers: network.timerAt === Infinity ? 0 : 1
+    })),
+    defects: Effect.sync(() => [...network.defects])
+  })
+  return Context.make(MemoryTransport, memory).pipe(
+    Context.add(Transport.Transport, { kind: "memory", accept: accept(network) })
+  )
+}
+
+/**
+ * Both services of a new network. When the scope closes every connection is terminated and `accept` fails. An option that
+ * is not usable is a defect.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<Context.Context<MemoryTransport | Transport.Transport>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const clock = yield* Effect.clock
+    yield* Effect.sync(() => linkOptions(options, {}))
+    const network = new Network(clock, options.backlogConnections ?? defaults.backlogConnections)
+    yield* Effect.forkScoped(network.pump)
+    yield* Effect.addFinalizer(() => network.close)
+    return services(network, options)
+  })
+
+/**
+ * A network with the given options, as the `Transport` of a program and as `MemoryTransport` to drive it.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options?: Options): Layer.Layer<MemoryTransport | Transport.Transport> =>
+  Layer.scopedContext(make(options))
