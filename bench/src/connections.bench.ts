@@ -2,11 +2,11 @@
  * Echo and idle memory over loopback: Spillway (full supervised sessions, default policies) beside plain `ws` and, on
  * request, the platform's own `Socket`.
  *
- * Server and load generator are separate processes. The steady figure is the CPU seconds of the server process per
- * million echoes, and its ratio to plain `ws` in the same repetition. Memory is heap (after garbage collection) and
+ * Servers and load generator are separate processes; the servers take turns. The steady figure is the CPU seconds of the
+ * server process per million echoes, and the median of its ratios to plain `ws` turn by turn. Memory is heap (after garbage collection) and
  * resident size per idle connection.
  *
- * `npm run bench:connections -- [--json FILE] [--repetitions N] [--peers ws,spillway,platform]`
+ * `npm run bench:connections -- [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]`
  */
 import { type ChildProcess, fork } from "node:child_process"
 import * as Fs from "node:fs"
@@ -20,20 +20,22 @@ const { values } = parseArgs({
   options: {
     json: { type: "string" },
     repetitions: { type: "string", default: "3" },
+    turns: { type: "string", default: "20" },
     peers: { type: "string", default: "ws,spillway" },
     help: { type: "boolean", default: false }
   }
 })
 
 if (values.help) {
-  console.log("npm run bench:connections -- [--json FILE] [--repetitions N] [--peers ws,spillway,platform]")
+  console.log("npm run bench:connections -- [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]")
   process.exit(0)
 }
 
 const payloadBytes = 128
 const idleConnections = 2_000
 const warmUpMessages = 60_000
-const messages = 200_000
+const messagesPerTurn = 20_000
+const turns = Number(values.turns)
 
 /** Connections and messages under way on each. */
 const loads = [{ connections: 100, outstanding: 1 }, { connections: 100, outstanding: 32 }]
@@ -71,16 +73,31 @@ const start = async (peer: Peer): Promise<Server> => {
   }
 }
 
-const measureEcho = async (server: Server, load: typeof loads[number]): Promise<number> => {
+/** CPU microseconds of the server for one echo, over one turn. */
+const measureTurn = async (server: Server, load: typeof loads[number]): Promise<number> => {
   const sockets = await connectAll(server.port, load.connections)
-  await echo(sockets, load.outstanding, warmUpMessages, payloadBytes)
-  for (const socket of sockets) socket.destroy()
-  const fresh = await connectAll(server.port, load.connections)
+  await echo(sockets, load.outstanding, 2_000, payloadBytes)
   const before = await server.measure()
-  await echo(fresh, load.outstanding, messages, payloadBytes)
+  await echo(sockets, load.outstanding, messagesPerTurn, payloadBytes)
   const after = await server.measure()
-  for (const socket of fresh) socket.destroy()
-  return (after.cpuSeconds - before.cpuSeconds) / messages * 1e6
+  for (const socket of sockets) socket.destroy()
+  return (after.cpuSeconds - before.cpuSeconds) / messagesPerTurn * 1e6
+}
+
+/** All servers run at the same time and take turns, so that what else the machine does is shared fairly. */
+const measureEcho = async (load: typeof loads[number]): Promise<void> => {
+  const servers = await Promise.all(peers.map(async (peer) => ({ peer, server: await start(peer) })))
+  for (const { server } of servers) {
+    const sockets = await connectAll(server.port, load.connections)
+    await echo(sockets, load.outstanding, warmUpMessages, payloadBytes)
+    for (const socket of sockets) socket.destroy()
+  }
+  for (let turn = 0; turn < turns; turn++) {
+    for (const { peer, server } of servers) {
+      note(`echo, ${load.connections} x ${load.outstanding}, CPU s per million`, peer, await measureTurn(server, load))
+    }
+  }
+  for (const { server } of servers) await server.stop()
 }
 
 const measureIdle = async (peer: Peer): Promise<{ readonly heap: number; readonly rss: number }> => {
@@ -106,24 +123,30 @@ const median = (numbers: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
+/** Lower and upper quartile. */
+const spread = (numbers: ReadonlyArray<number>): string => {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  const at = (share: number): string => sorted[Math.floor(share * (sorted.length - 1))]!.toFixed(2)
+  return `${at(0.25)} to ${at(0.75)}`
+}
+
 const peers = values.peers.split(",") as Array<Peer>
 const results: Record<string, Record<string, Array<number>>> = {}
 const note = (what: string, peer: string, value: number): void => {
   ;((results[what] ??= {})[peer] ??= []).push(value)
 }
 
+for (const load of loads) {
+  await measureEcho(load)
+  console.error(`echo, ${load.connections} x ${load.outstanding}: ${turns} turns`)
+}
 for (let repetition = 0; repetition < Number(values.repetitions); repetition++) {
   for (const peer of peers) {
-    const server = await start(peer)
-    for (const load of loads) {
-      note(`echo, ${load.connections} x ${load.outstanding}, CPU s per million`, peer, await measureEcho(server, load))
-    }
-    await server.stop()
     const idle = await measureIdle(peer)
     note("idle, heap KiB per connection", peer, idle.heap)
     note("idle, RSS KiB per connection", peer, idle.rss)
   }
-  console.error(`repetition ${repetition + 1} of ${values.repetitions}`)
+  console.error(`idle: repetition ${repetition + 1} of ${values.repetitions}`)
 }
 
 console.log(
@@ -139,7 +162,7 @@ for (const [what, byPeer] of Object.entries(results)) {
       ? ""
       : what.startsWith("idle")
       ? `  above ws: ${(median(numbers) - median(base)).toFixed(2)}`
-      : `  ratio to ws: ${median(ratios).toFixed(2)} (${ratios.map((ratio) => ratio.toFixed(2)).join(" ")})`
+      : `  ratio to ws: ${median(ratios).toFixed(2)} (${spread(ratios)})`
     console.log(`${what.padEnd(40)} ${peer.padEnd(9)} ${median(numbers).toFixed(2).padStart(8)}${against}`)
   }
 }

@@ -130,6 +130,8 @@ const none = () => undefined
 /** A key that no queued message has. */
 let keys = 0
 const nextKey = () => keys = (keys + 1) & 0xfffff
+/** Keys as a ticker has them: each comes again, but not while its message waits. */
+const nextSymbol = () => keys = (keys + 1) & 0x1ff
 const shapes: ReadonlyArray<{ readonly shape: string; readonly deep: number; readonly burst: number }> = [
   { shape: "empty", deep: 0, burst: 1 },
   { shape: "100 deep", deep: 100, burst: 1 },
@@ -146,7 +148,8 @@ const steady = (contender: Contender, deep: number, burst: number) => {
 const cases: Record<string, () => (pairs: number) => number> = {}
 for (const { burst, deep, shape } of shapes) {
   cases[`lane queue, ${shape}`] = () => steady(laneQueue(200_000, none), deep, burst)
-  cases[`lane queue with keys, ${shape}`] = () => steady(laneQueue(200_000, nextKey), deep, burst)
+  if (deep === 0) cases[`lane queue, 512 keys, ${shape}`] = () => steady(laneQueue(200_000, nextSymbol), deep, burst)
+  cases[`lane queue, ever new keys, ${shape}`] = () => steady(laneQueue(200_000, nextKey), deep, burst)
   cases[`four bare rings, ${shape}`] = () => steady(bareRings(), deep, burst)
 }
 cases["lane queue, overload"] = () => {

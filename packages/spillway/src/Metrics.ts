@@ -27,10 +27,27 @@ const phases = ["tasks", "finalizers", "flush", "close"] as const
 
 const phaseResults = ["done", "cut", "skipped"] as const
 
-/** Bounds in seconds, from a millisecond to the budgets of an ending. */
-const secondsBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+/**
+ * Bounds in seconds, from a millisecond to the budgets of an ending. Effect compares bounds by identity: made for each
+ * layer anew, the second layer in a process would get series of its own, and the text the same series twice.
+ */
+const secondsBuckets = MetricBoundaries.fromIterable([
+  0.001,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2.5,
+  5,
+  10,
+  30
+])
 
-const sessionSecondsBuckets = [1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400]
+const sessionSecondsBuckets = MetricBoundaries.fromIterable([1, 10, 60, 300, 1_800, 3_600, 21_600, 86_400])
 
 /**
  * Name, type, labels and meaning of one metric. `docs/METRICS.md` is generated from `registry`.
@@ -98,6 +115,8 @@ const labelsOf = (labels: { readonly [name: string]: string }): ReadonlyArray<Me
 const counter = (of: RegistryEntry, labels: { readonly [name: string]: string } = {}): Update => {
   const key = MetricKey.counter(of.name, { description: of.description })
   const metric = Metric.fromMetricKey(MetricKey.taggedWithLabels(key, labelsOf(labels)))
+  // Reading registers it: a series exists from the start, as zero, and not only after the first event.
+  metric.unsafeValue([])
   return (value) => metric.unsafeUpdate(value, [])
 }
 
@@ -108,11 +127,13 @@ const gauge = (of: RegistryEntry): Update => {
 
 const histogram = (
   of: RegistryEntry,
-  bounds: ReadonlyArray<number>,
+  bounds: MetricBoundaries.MetricBoundaries,
   labels: { readonly [name: string]: string } = {}
 ): Update => {
-  const key = MetricKey.histogram(of.name, MetricBoundaries.fromIterable(bounds), of.description)
+  const key = MetricKey.histogram(of.name, bounds, of.description)
   const metric = Metric.fromMetricKey(MetricKey.taggedWithLabels(key, labelsOf(labels)))
+  // Reading registers it: a series exists from the start, as zero, and not only after the first event.
+  metric.unsafeValue([])
   return (value) => metric.unsafeUpdate(value, [])
 }
 

@@ -17,6 +17,15 @@ import { writeFrame } from "./rawFrame.js"
 /** `ws` calls the constructor itself (its option `WebSocket`), so the owner is set right after. */
 export class OwnedSocket extends WS.WebSocket {
   owner: WsConnection | undefined
+
+  /**
+   * `ws` calls this as well: to answer the peer's close frame, and to tell a peer what it broke. Its `close` event only
+   * comes with the end of the socket, which the peer may put off for as long as the close timeout.
+   */
+  override close(code?: number, data?: string | Buffer): void {
+    super.close(code, data)
+    this.owner?.answered(code, data)
+  }
 }
 
 /** Messages that arrived before `attach` or after `pause`; `next` is the first one not delivered. */
@@ -204,6 +213,12 @@ export class WsConnection implements Connection {
   }
 
   /** @internal */
+  answered(code: number | undefined, reason: string | Buffer | undefined): void {
+    // In the next tick, when a broken rule is known as well.
+    if (this.phase === Phase.Open) process.nextTick(closed, this, code ?? 1005, Buffer.from(reason as string ?? ""))
+  }
+
+  /** @internal */
   closed(code: number, reason: Buffer): void {
     if (this.end !== undefined) return
     const end = this.classify(code, reason)
@@ -278,6 +293,8 @@ function onPong(this: WS.WebSocket): void {
 }
 
 const report = (connection: WsConnection): void => connection.report()
+
+const closed = (connection: WsConnection, code: number, reason: Buffer): void => connection.closed(code, reason)
 
 /** The close code that `ws` sends for an error of its receiver; the code itself is behind a private symbol. */
 const toldCode = (error: Error & { readonly code?: unknown }): number => {

@@ -34,8 +34,19 @@ export interface LaneCounters {
 
 const slotsMin = 4
 
+/**
+ * Entries of the key index that may be out of date, beside twice the capacity. Clearing an entry with every message that
+ * leaves costs more than all the rest of an offer and a take; keys that come again (symbols, metrics) reuse theirs.
+ */
+const outdatedMax = 256
+
 /** Stands in for the arrays of a ring that holds nothing. Never written: a push grows a ring of capacity 0 first. */
 const nothing: Array<never> = []
+
+/** Where the last message with a key was queued. */
+class KeyEntry {
+  constructor(readonly key: unknown, public position: number) {}
+}
 
 export class Ring<A> {
   capacity = 0
@@ -55,9 +66,11 @@ export class Ring<A> {
   private items: Array<A | undefined> = nothing
   /** Four per slot: bytes, sequence number, time of entry, time from which it is too old. */
   private numbers: Array<number> = nothing
-  /** Keys by slot and positions by key; they exist from the first message with a key on. */
+  /** Keys by slot and entries by key; they exist from the first message with a key on. */
   private keys: Array<unknown> | undefined = undefined
-  private positions: Map<unknown, number> | undefined = undefined
+  private index: Map<unknown, KeyEntry> | undefined = undefined
+  /** What the last `find` came upon: the push that follows needs no second look-up. */
+  private found: KeyEntry | undefined = undefined
 
   constructor(readonly lane: LaneIndex, readonly rule: LaneRule) {}
 
@@ -81,7 +94,13 @@ export class Ring<A> {
 
   /** Position of the queued message with this key, or `undefined`. */
   find(key: unknown): number | undefined {
-    return this.positions === undefined ? undefined : this.positions.get(key)
+    const entry = this.index?.get(key)
+    this.found = entry
+    if (entry === undefined) return undefined
+    const { position } = entry
+    // The index is not cleared when a message leaves: an entry counts only while its slot holds that very message.
+    const isQueued = ((position - this.head) | 0) >= 0 && ((this.tail - position) | 0) > 0
+    return isQueued && this.keys![position & (this.capacity - 1)] === key ? position : undefined
   }
 
   bytesAt(position: number): number {
@@ -120,7 +139,7 @@ export class Ring<A> {
     const slot = this.head & (this.capacity - 1)
     const item = this.items[slot]!
     this.items[slot] = undefined
-    if (this.keys !== undefined) this.forget(this.keys, slot)
+    if (this.keys !== undefined) this.keys[slot] = undefined
     this.head = (this.head + 1) | 0
     this.queuedBytes -= this.numbers[slot << 2]! | 0
     return item
@@ -145,23 +164,34 @@ export class Ring<A> {
     this.items = nothing
     this.numbers = nothing
     this.keys = undefined
-    this.positions = undefined
+    this.index = undefined
+    this.found = undefined
   }
 
   private remember(key: unknown, slot: number): void {
-    if (this.keys === undefined || this.positions === undefined) {
+    if (this.keys === undefined || this.index === undefined) {
       this.keys = new Array<unknown>(this.capacity).fill(undefined)
-      this.positions = new Map()
+      this.index = new Map()
     }
     this.keys[slot] = key
-    this.positions.set(key, this.tail)
+    const found = this.found
+    if (found !== undefined && found.key === key) {
+      found.position = this.tail
+      return
+    }
+    this.index.set(key, new KeyEntry(key, this.tail))
+    if (this.index.size > this.capacity * 2 + outdatedMax) this.reindex(this.keys, this.tail + 1)
   }
 
-  private forget(keys: Array<unknown>, slot: number): void {
-    const key = keys[slot]
-    if (key === undefined) return
-    this.positions!.delete(key)
-    keys[slot] = undefined
+  /** Makes the index anew, of what is queued up to `end`. O(capacity), after at least as many messages left. */
+  private reindex(keys: Array<unknown>, end: number): void {
+    const index = new Map<unknown, KeyEntry>()
+    for (let position = this.head; position !== (end | 0); position = (position + 1) | 0) {
+      const key = keys[position & (this.capacity - 1)]
+      if (key !== undefined) index.set(key, new KeyEntry(key, position))
+    }
+    this.index = index
+    this.found = undefined
   }
 
   private grow(): void {
@@ -192,7 +222,6 @@ export class Ring<A> {
     invariant(this.offered === ended + queued, "I2: every offered message is accounted for")
     let bytes = 0
     let seq = 0
-    let keyed = 0
     for (let position = this.head; position !== this.tail; position = (position + 1) | 0) {
       const slot = position & (this.capacity - 1)
       invariant(this.items[slot] !== undefined, "a queued slot holds a message")
@@ -201,11 +230,11 @@ export class Ring<A> {
       bytes += this.bytesAt(position)
       const key = this.keys?.[slot]
       if (key === undefined) continue
-      keyed++
       invariant(this.find(key) === position, "a key leads to its message")
     }
     invariant(bytes === this.queuedBytes, "the bytes of a lane are the sum of its messages")
-    invariant((this.positions?.size ?? 0) === keyed, "no key outlives its message")
+    const keys = this.index?.size ?? 0
+    invariant(keys <= this.capacity * 2 + outdatedMax, "the key index is bounded by the capacity")
     const empty = this.items.filter((item) => item === undefined).length
     invariant(empty === this.capacity - queued, "a free slot keeps nothing alive")
   }

@@ -3,6 +3,7 @@
  * the only effects are the shells at the public edge that turn "would wait" into suspension. How a session ends is in
  * `sessionEnding`, its supervised tasks in `sessionTasks`.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -28,6 +29,8 @@ import { SessionWriter } from "./sessionWriter.js"
 
 /** Another reader took the message first. */
 const taken = new Error("taken")
+
+const isTaken = (cause: Cause.Cause<never>): boolean => Option.contains(Cause.dieOption(cause), taken)
 
 const ignore = (): void => {}
 
@@ -177,9 +180,18 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   get receive(): Effect.Effect<Option.Option<Session.Inbound>> {
     return Effect.withFiberRuntime((fiber) => {
       const reader = new Reader(fiber, this.inbox)
-      const next: Effect.Effect<Option.Option<Session.Inbound>> = Effect.suspend(() => {
+      // The message leaves the inbox in the step in which this effect succeeds: any step in between would be a point at
+      // which an interruption loses it. Hence the throw, in the rare case that another reader was faster.
+      const polled = Effect.sync(() => {
         const message = this.poll()
-        if (message !== undefined) return Effect.succeedSome(message)
+        if (message === undefined) throw taken
+        return Option.some(message)
+      })
+      const next: Effect.Effect<Option.Option<Session.Inbound>> = Effect.suspend(() => {
+        this.reads = true
+        if (this.inbox.items > 0) {
+          return Effect.catchAllCause(polled, (cause) => isTaken(cause) ? next : Effect.failCause(cause))
+        }
         return this.inbox.closed ? Effect.succeedNone : Effect.flatMap(reader.suspend, () => next)
       })
       return next
