@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -29,8 +30,13 @@ export interface SessionOptions {
   readonly inboxItemsMax?: number
   /** Received bytes that nobody has read; as above. Default 256 KiB. */
   readonly inboxBytesMax?: number
-  /** No traffic in either direction for so long ends the session (1001). A pong counts as traffic. Default off. */
+  /** No traffic in either direction for so long ends the session (1001); `idleActivity` says what counts. Default off. */
   readonly idleTimeout?: Duration.DurationInput
+  /**
+   * What restarts the idle timeout: messages in either direction (`control` not counted) and, unless `messages` is set,
+   * pongs, with which a quiet but live client never becomes idle. Default `messages and pongs`.
+   */
+  readonly idleActivity?: "messages and pongs" | "messages"
   /** Nothing heard from the peer for so long: presumed dead (1011). Suspended while we ourselves pause reading. Default 300 s. */
   readonly receiveTimeout?: Duration.DurationInput
   /** No byte written for so long while bytes wait (4009). Default 5 s. */
@@ -81,6 +87,7 @@ export interface Resolved {
   readonly inboxItemsMax: number
   readonly inboxBytesMax: number
   readonly idleTimeout: number
+  readonly idleActivity: "messages and pongs" | "messages"
   readonly receiveTimeout: number
   readonly sendTimeout: number
   readonly pingInterval: number
@@ -115,6 +122,7 @@ export const defaults: Resolved = Object.freeze({
   inboxItemsMax: 256,
   inboxBytesMax: 256 * 1024,
   idleTimeout: Infinity,
+  idleActivity: "messages and pongs",
   receiveTimeout: 300_000,
   sendTimeout: 5_000,
   pingInterval: 25_000,
@@ -205,7 +213,10 @@ export const resolve = (options: SessionOptions = {}): Either.Either<Resolved, I
     }
     out[key] = value
   }
-  const { slowConsumer, slowEventsMax } = out
+  const { idleActivity, slowConsumer, slowEventsMax } = out
+  if (idleActivity !== "messages and pongs" && idleActivity !== "messages") {
+    return Either.left(invalid("idleActivity", idleActivity, "\"messages and pongs\" or \"messages\""))
+  }
   if (slowConsumer !== "mark" && slowConsumer !== "disconnect") {
     return Either.left(invalid("slowConsumer", slowConsumer, "\"mark\" or \"disconnect\""))
   }
@@ -214,3 +225,31 @@ export const resolve = (options: SessionOptions = {}): Either.Either<Resolved, I
   }
   return Either.right(out as unknown as Resolved)
 }
+
+const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> =>
+  Config.map(Config.option(config), Option.getOrUndefined)
+
+const byKeys = <K extends string, A>(keys: ReadonlyArray<K>, f: (key: K) => Config.Config<A>) =>
+  Config.all(Object.fromEntries(keys.map((key) => [key, optional(f(key))])) as Record<K, Config.Config<A | undefined>>)
+
+/**
+ * The options as configuration. The keys are the names of the options (`outboxBytesMax`, `sendTimeout`, …); what is not
+ * configured keeps its default. Use `Config.nested` for a prefix. Values are checked by `resolve`.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config: Config.Config<SessionOptions> = Config.map(
+  Config.all([
+    byKeys([...counts, "slowEventsMax"], Config.integer),
+    byKeys([...periods, ...budgets], Config.duration),
+    Config.all({
+      idleActivity: optional(Config.literal("messages and pongs", "messages")("idleActivity")),
+      slowConsumer: optional(Config.literal("mark", "disconnect")("slowConsumer"))
+    })
+  ]),
+  (parts) => {
+    const set = parts.flatMap((part) => Object.entries(part)).filter(([, value]) => value !== undefined)
+    return Object.fromEntries(set) as SessionOptions
+  }
+)

@@ -7,6 +7,8 @@
  *
  * @since 0.1.0
  */
+import type * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -97,7 +99,7 @@ export interface SessionsShape {
   /**
    * Opens a session on a connection and starts the handler, detached; returns at once. The handler's normal end completes
    * the session (1000), its failure crashes it (1011). Resources that it acquires in its `Scope` are released when the
-   * session ends, within the finalizer timeout. While draining, the connection is closed (1013 or 1001) and the handler
+   * session ends, within the finalizer timeout. While draining, the connection is closed (1001) and the handler
    * not started.
    */
   open<E, R>(
@@ -156,7 +158,7 @@ export const make = (
   })
 
 /**
- * The owner of sessions as a layer.
+ * The owner of sessions as a layer. Give each its own `Telemetry` layer: totals are of one owner.
  *
  * @example
  * import { Overflow, Sessions, Telemetry } from "spillway"
@@ -172,3 +174,16 @@ export const make = (
 export const layer = (
   options?: SessionOptions.SessionOptions
 ): Layer.Layer<Sessions, InvalidOption, Overflow | Telemetry> => Layer.scoped(Sessions, make(options))
+
+/**
+ * As `layer`, with the options from configuration (`SessionOptions.config`).
+ *
+ * **Errors** `ConfigError` when a value cannot be read, `InvalidOption` when it is not usable.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  config: Config.Config<SessionOptions.SessionOptions> = SessionOptions.config
+): Layer.Layer<Sessions, InvalidOption | ConfigError.ConfigError, Overflow | Telemetry> =>
+  Layer.scoped(Sessions, Effect.flatMap(config, make))

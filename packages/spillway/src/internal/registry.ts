@@ -159,8 +159,10 @@ export class Registry implements SessionHost {
       connection.attach(session)
       if (this.state !== "accepting") session.requestEnd({ _tag: "ServerDraining", announced: false })
       else this.arm(session, session.timers.nextDueAt)
+      yield* Effect.annotateCurrentSpan({ session: id, transport: connection.kind, peer: connection.remoteAddress })
+      yield* Effect.annotateLogs(Effect.logDebug("session started"), "session", id)
       return session
-    })
+    }).pipe(Effect.withSpan("spillway.session.start"))
   }
 
   leave(session: SessionImpl, report: DrainReport): void {

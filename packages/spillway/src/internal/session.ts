@@ -157,7 +157,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   onPong(): void {
     const now = this.host.clock.unsafeCurrentTimeMillis()
     this.timers.heard(now)
-    this.timers.lastTrafficAt = now
+    if (this.host.options.idleActivity !== "messages") this.timers.lastTrafficAt = now
   }
 
   /** The next message that was received, or `undefined`. Reads the socket again when there is room. */

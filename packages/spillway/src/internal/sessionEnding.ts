@@ -26,9 +26,11 @@ const floorMillis = 50
 
 const now = (session: SessionImpl): number => session.host.clock.unsafeCurrentTimeMillis()
 
-/** The step's own budget, cut so that the session's deadline leaves room for the later steps. */
-const budget = (session: SessionImpl, millis: number, reserve: number): number =>
-  Math.max(0, Math.min(millis, session.deadlineAt - now(session) - reserve))
+/** The step's own budget, cut so that the session's deadline leaves room for the later steps: at most half of what is left. */
+const budget = (session: SessionImpl, millis: number, reserve: number): number => {
+  const left = Math.max(0, session.deadlineAt - now(session))
+  return Math.min(millis, left - Math.min(reserve, left / 2))
+}
 
 /** Waits for the effect at most so long, less when asked to hurry. Bounded also inside a finalizer. */
 const waitAtMost = (session: SessionImpl, effect: Effect.Effect<void>, millis: number): Effect.Effect<boolean> =>
@@ -69,6 +71,15 @@ interface TasksReport {
   readonly stuck: ReadonlyArray<string>
 }
 
+/** What the grace was too short for: the tasks by name, and how much was still queued in either direction. */
+const logCut = (session: SessionImpl): Effect.Effect<void> => {
+  const names = runningTasks(session).map((record) => record.name).join(", ")
+  const { queuedItems } = session.writer.outbox.queue
+  return Effect.logWarning(
+    `grace is over, tasks are interrupted: ${names} (${session.inbox.items} messages unread, ${queuedItems} unsent)`
+  )
+}
+
 /**
  * Handler and tasks: the handler may work off what was received, then is interrupted; tasks get their grace, then are
  * interrupted; whoever does not acknowledge in time is detached and counted until it really ends.
@@ -93,6 +104,7 @@ const endTasks = (session: SessionImpl): Effect.Effect<TasksReport> =>
     const tasksDone = (): boolean => runningTasks(session).length === 0
     const inTime = tasksDone() ||
       (yield* waitAtMost(session, awaitTasks(session, tasksDone), budget(session, left, reserve)))
+    if (!inTime) yield* logCut(session)
     for (const record of runningTasks(session)) {
       forced.add(record)
       interruptTask(record)

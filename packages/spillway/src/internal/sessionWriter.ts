@@ -15,7 +15,7 @@ import * as Outcomes from "../Outcome.js"
 import type { Connection } from "../Transport.js"
 import { belowLaneBytes } from "../Transport.js"
 import type { ShedReason } from "./laneQueue.js"
-import { WOULD_WAIT } from "./laneQueue.js"
+import { CONFLATED, WOULD_WAIT } from "./laneQueue.js"
 import { OutboxCore, outcomeOf } from "./outbox.js"
 import { Pressure } from "./pressure.js"
 import type { Hosted, SessionHost } from "./sessionHost.js"
@@ -41,8 +41,6 @@ export interface WriterOwner extends Hosted {
 
 /** Writes of one pump before it lets others run: with the below-lane bound, 1 MiB. */
 const batchesPerPump = 16
-
-const succeedQueued: Effect.Effect<Outcome> = Effect.succeed(Outcomes.queued)
 
 type ByLane = readonly [number, number, number, number]
 
@@ -85,8 +83,7 @@ export class SessionWriter {
       message.maxAgeMillis,
       now
     )
-    if (lane !== 0) this.owner.timers.lastTrafficAt = now
-    return this.offered(code)
+    return this.offered(code, lane, now)
   }
 
   send(message: Message): Effect.Effect<Outcome> {
@@ -95,9 +92,10 @@ export class SessionWriter {
       const now = this.owner.host.clock.unsafeCurrentTimeMillis()
       const lane = Lane.toIndex(message.lane)
       const bytes = this.bytesOf(message, lane)
-      if (lane !== 0) this.owner.timers.lastTrafficAt = now
       const code = this.outbox.attempt(message.frame, bytes, lane, message.key, message.maxAgeMillis, now)
-      return code === WOULD_WAIT ? this.offerWaiting(message.frame, message) : Effect.succeed(this.offered(code))
+      return code === WOULD_WAIT
+        ? this.offerWaiting(message.frame, message)
+        : Effect.succeed(this.offered(code, lane, now))
     })
   }
 
@@ -108,14 +106,14 @@ export class SessionWriter {
       let settled: Outcome | undefined = undefined
       let wake: ((outcome: Outcome) => void) | undefined = undefined
       const onCode = (code: number): void => {
-        settled = this.offered(code)
+        settled = this.offered(code, lane, this.now)
         wake?.(settled)
       }
       const lane = Lane.toIndex(message.lane)
       const { key, maxAgeMillis } = message
       const bytes = this.bytesOf(message, lane)
       const waiter = this.outbox.offerOrWait(item, bytes, lane, key, maxAgeMillis, this.now, onCode)
-      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter))
+      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter, lane, this.now))
       const suspended = Effect.async<Outcome>((resume) => {
         wake = (outcome) => resume(Effect.succeed(outcome))
         if (settled !== undefined) wake(settled)
@@ -153,8 +151,9 @@ export class SessionWriter {
     return frame.tail === undefined ? frame.byteLength : Frame.byteLengthWith(frame, this.outbox.queue.nextSeq(lane))
   }
 
-  private offered(code: number): Outcome {
+  private offered(code: number, lane: Lane.LaneIndex, now: number): Outcome {
     this.updatePressure()
+    if (code >= CONFLATED && lane !== 0) this.owner.timers.lastTrafficAt = now
     return outcomeOf(code)
   }
 

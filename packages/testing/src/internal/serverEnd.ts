@@ -34,6 +34,8 @@ export class ServerEnd implements Transport.Connection {
   }
 
   cork(): void {
+    // Time passes for what was written before, not for what comes now.
+    this.wire.now()
     this.wire.toClient.cork()
   }
 
