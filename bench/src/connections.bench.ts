@@ -6,7 +6,7 @@
  * server process per million echoes, and the median of its ratios to plain `ws` turn by turn. Memory is heap (after garbage collection) and
  * resident size per idle connection.
  *
- * `npm run bench:connections -- [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]`
+ * `npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]`
  */
 import { type ChildProcess, fork } from "node:child_process"
 import * as Fs from "node:fs"
@@ -27,7 +27,9 @@ const { values } = parseArgs({
 })
 
 if (values.help) {
-  console.log("npm run bench:connections -- [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]")
+  console.log(
+    "npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]"
+  )
   process.exit(0)
 }
 

@@ -43,8 +43,12 @@ export const fieldDocs = (source: string, name: string): ReadonlyMap<string, str
   return new Map([...fields].map(([, doc = "", field = ""]) => [field, text(doc)]))
 }
 
-/** Fields whose docblock says nothing but the default. */
-const meanings: Readonly<Record<string, string>> = { slowWindow: "The time within which slow events count together." }
+/** Fields whose docblock does not stand by itself. */
+const meanings: Readonly<Record<string, string>> = {
+  slowWindow: "The time within which slow events count together.",
+  receiveTimeout:
+    "Nothing heard from the peer for so long, or, while its socket is paused, nothing read by the handler (1011)."
+}
 
 const limitsOf = (
   of: string,
@@ -55,7 +59,7 @@ const limitsOf = (
     .filter(([, value]) =>
       value !== undefined && (typeof value !== "object" || Duration.isDuration(value) || Array.isArray(value))
     )
-    .map(([name, value]) => ({ of, name, value: show(name, value), meaning: docs.get(name) || meanings[name] || "" }))
+    .map(([name, value]) => ({ of, name, value: show(name, value), meaning: meanings[name] ?? docs.get(name) ?? "" }))
 
 /** All limits, in the order of the document. `read` returns the source of a module. */
 export const all = (read: (path: string) => string): ReadonlyArray<Limit> => [

@@ -21,7 +21,7 @@ export const write = (root: string, name: string, text: string): string => {
 export const typeErrors = (root: string, files: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
   const json: unknown = ts.readConfigFile(Path.join(root, config), ts.sys.readFile).config
   const { options } = ts.parseJsonConfigFileContent(json, ts.sys, root)
-  const program = ts.createProgram(files, { ...options, incremental: false, tsBuildInfoFile: undefined })
+  const program = ts.createProgram(files, options)
   return files.map((file) =>
     ts.getPreEmitDiagnostics(program, program.getSourceFile(file)).map(({ messageText }) =>
       ts.flattenDiagnosticMessageText(messageText, "\n")

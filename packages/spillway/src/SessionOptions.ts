@@ -37,7 +37,10 @@ export interface SessionOptions {
    * pongs, with which a quiet but live client never becomes idle. Default `messages and pongs`.
    */
   readonly idleActivity?: "messages and pongs" | "messages"
-  /** Nothing heard from the peer for so long: presumed dead (1011). Suspended while we ourselves pause reading. Default 300 s. */
+  /**
+   * Nothing heard from the peer for so long: presumed dead (1011). While we ourselves pause reading because the inbox is
+   * full, the peer is not to blame: then it is the time in which the handler must read something. Default 300 s.
+   */
   readonly receiveTimeout?: Duration.DurationInput
   /** No byte written for so long while bytes wait (4009). Default 5 s. */
   readonly sendTimeout?: Duration.DurationInput

@@ -63,7 +63,7 @@ export interface TelemetryShape {
   readonly sojourn: (lane: LaneIndex, millis: number) => void
   readonly pressureEntered: () => void
   readonly slowEntered: () => void
-  /** The current totals, about once a second and before each export. */
+  /** The current totals, whenever a snapshot is taken: before each export, or regularly by `Metrics.layerSync`. */
   readonly totals: (totals: Totals) => void
 }
 

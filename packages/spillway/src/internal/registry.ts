@@ -22,9 +22,10 @@ import type { TelemetryShape } from "../Telemetry.js"
 import { type Connection, Transport } from "../Transport.js"
 import { Deadlines } from "./deadlines.js"
 import { drain } from "./drain.js"
+import { invariant } from "./invariant.js"
 import type { LaneQueueOptions } from "./laneQueue.js"
 import { SessionImpl } from "./session.js"
-import { ending, lastSteps } from "./sessionEnding.js"
+import { canBoundFinalizers, ending, lastSteps } from "./sessionEnding.js"
 import type { SessionHost } from "./sessionHost.js"
 import { startHandler } from "./sessionTasks.js"
 import type { SlowOptions } from "./slow.js"
@@ -258,6 +259,10 @@ export const make = (
   telemetry: TelemetryShape
 ): Effect.Effect<SessionsShape, never, Scope.Scope> =>
   Effect.gen(function*() {
+    invariant(
+      yield* canBoundFinalizers,
+      "this version of Effect keeps the finalizers of a scope where they can be bounded"
+    )
     const clock = yield* Clock.clockWith(Effect.succeed)
     const scheduler = yield* FiberRef.get(FiberRef.currentScheduler)
     const random = yield* Effect.random

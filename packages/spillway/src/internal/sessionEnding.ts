@@ -131,6 +131,17 @@ interface ScopeInside {
 }
 
 /**
+ * Whether the field is there. Checked when an owner of sessions is made: without it finalizers would silently lose their
+ * bound, and no session shall be opened then.
+ */
+export const canBoundFinalizers: Effect.Effect<boolean> = Effect.gen(function*() {
+  const scope = yield* Scope.make()
+  yield* Scope.addFinalizer(scope, Effect.void)
+  const { state } = scope as unknown as Partial<ScopeInside>
+  return state?.finalizers instanceof Map && state.finalizers.size === 1
+})
+
+/**
  * Bounds every finalizer of a scope, so that one that hangs does not keep the others from running. It is done when the
  * scope is about to close and on what it holds: `forkScoped` and child scopes do not pass through `addFinalizer`.
  */

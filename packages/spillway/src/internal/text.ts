@@ -4,12 +4,13 @@ declare class TextEncoder {
   encode(input: string): Uint8Array
 }
 declare class TextDecoder {
-  constructor(label?: string, options?: { readonly fatal?: boolean })
+  constructor(label?: string, options?: { readonly fatal?: boolean; readonly ignoreBOM?: boolean })
   decode(input: Uint8Array): string
 }
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+/** A byte order mark at the start is a character of the message like any other. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Encodes text as UTF-8. */
 export const encode = (text: string): Uint8Array => encoder.encode(text)
