@@ -61,10 +61,10 @@ export const closeBody = (code: number, reason: Uint8Array | string = ""): Buffe
 export const close = (code?: number, reason: Uint8Array | string = ""): Buffer =>
   build({ opcode: opcodes.close, payload: code === undefined ? "" : closeBody(code, reason) })
 
-/** How a frame is written in a transcript: `text "abc"`, `binary 70000 1f3a...`, `close 1000`, `pong ""`. */
+/** How a frame is written in a transcript: `text "abc"`, `binary 70000 1f3a...` (a digest), `close 1000`, `pong ""`. */
 export const describeFrame = (name: string, payload: Uint8Array | string): string => {
   const bytes = Buffer.from(payload as string)
-  const shown = bytes.length <= 64 ? JSON.stringify(bytes.toString("latin1")) : `${bytes.length} ${digest(bytes)}`
+  const shown = bytes.length <= 1_000 ? JSON.stringify(bytes.toString("latin1")) : `${bytes.length} ${digest(bytes)}`
   return `${name} ${shown}`
 }
 
@@ -230,8 +230,10 @@ export class Peer {
     })
   }
 
+  /** RST and nothing else; `resetAndDestroy` sends a FIN first. */
   reset(): void {
-    this.socket.resetAndDestroy()
+    Object.assign(this.socket, { resetAndClosing: true })
+    this.socket.destroy()
   }
 
   destroy(): void {

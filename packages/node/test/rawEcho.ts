@@ -7,6 +7,8 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Scope from "effect/Scope"
 import type * as Http from "node:http"
 import type { AddressInfo, Socket } from "node:net"
@@ -19,7 +21,7 @@ import * as Telemetry from "spillway/Telemetry"
 import * as Guard from "../src/Guard.js"
 import * as SpillwayServer from "../src/SpillwayServer.js"
 import * as WebSocketRoute from "../src/WebSocketRoute.js"
-import { range, until } from "./raw.js"
+import { until } from "./raw.js"
 
 /** Sends back what comes, in the lane for which `send` waits. */
 export const echo = (session: Session): Effect.Effect<void> =>
@@ -65,7 +67,11 @@ export class EchoServer {
     const sessions = SpillwayServer.layer(options.session).pipe(
       Layer.provide([Overflow.layerDefault, Telemetry.layerNoop])
     )
-    const app = HttpServer.serve(routes(options.upgrade)).pipe(Layer.provideMerge(sessions), Layer.provide(http))
+    const app = HttpServer.serve(routes(options.upgrade)).pipe(
+      Layer.provideMerge(sessions),
+      Layer.provide(http),
+      Layer.provide(Logger.minimumLogLevel(LogLevel.None))
+    )
     const scope = await Effect.runPromise(Scope.make())
     const context = await Effect.runPromise(Layer.buildWithScope(app, scope))
     const shape = await Effect.runPromise(Effect.provide(Sessions.Sessions, context))
@@ -107,6 +113,11 @@ export class EchoServer {
     return this.sockets.find((socket) => socket.remotePort === clientPort)
   }
 
+  /** The socket that was accepted last. */
+  get lastSocket(): Socket {
+    return this.sockets.at(-1)!
+  }
+
   private readonly sockets: Array<Socket> = []
 
   /** From now on remembers the sockets that it accepts. */
@@ -120,8 +131,3 @@ export class EchoServer {
 }
 
 export const nothing: Left = { sessions: 0, tasks: 0, sockets: 0 }
-
-/** Lets the event loop turn a few times. */
-export const turns = async (count: number): Promise<void> => {
-  for (const _ of range(count)) await new Promise((resolve) => setImmediate(resolve))
-}
