@@ -45,15 +45,14 @@ export const unit = (name: string, dir: string, include = ["test/**/*.test.ts"])
   })
 
 /**
- * Tests with real sockets, child processes and clocks. They run one file at a time in one process, after all
- * unit tests, so that what they measure is not each other.
+ * Tests with real sockets, child processes and clocks. They mostly wait, and what they assert holds on a busy machine, so
+ * their files run beside others; within a file one test runs at a time.
  */
 export const live = (name: string, dir: string): TestProjectInlineConfiguration =>
   project(`${name}:live`, dir, {
     include: ["test/**/*.integration.test.ts"],
     testTimeout: 120_000,
-    hookTimeout: 60_000,
-    poolOptions: { forks: { singleFork: true } }
+    hookTimeout: 60_000
   })
 
 /**

@@ -26,7 +26,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/slow",
     "internal/deadlines",
     "internal/histogram",
-    "internal/inbox"
+    "internal/inbox",
+    "internal/turnScheduler"
   ],
   ["Overflow", "Outbox", "internal/outbox*"],
   ["Transport", "Exit", "Telemetry", "Tasks"],

@@ -43,7 +43,7 @@ export const defaults: Required<Options> = { ...Upgrade.defaults, acceptQueueIte
  * @since 0.1.0
  * @category models
  */
-export class NodeTransport extends Context.Tag("spillway/NodeTransport")<NodeTransport, {
+export class NodeTransport extends Context.Tag("@spillway/node/NodeTransport")<NodeTransport, {
   /** Upgrades the request and queues its connection; never suspends. 503 when the queue is full or the layer released. */
   readonly offer: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, Upgrade.UpgradeError>
 }>() {}

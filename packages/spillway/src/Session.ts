@@ -161,7 +161,7 @@ export interface Session {
    * Starts a supervised task of the session. It is named in logs and stats, gets the shutdown signal, then the grace
    * period, and is interrupted at its end. On a session that is ending the task is not started and `false` returned.
    */
-  fork<R>(name: string, kind: TaskKind, task: Effect.Effect<unknown, unknown, R>): Effect.Effect<boolean, never, R>
+  fork<E, R>(name: string, kind: TaskKind, task: Effect.Effect<unknown, E, R>): Effect.Effect<boolean, never, R>
 
   /** Suspends until the session shuts down. */
   readonly awaitShutdown: Effect.Effect<void>

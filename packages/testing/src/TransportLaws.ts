@@ -131,8 +131,7 @@ export const all = {
 } as const satisfies Readonly<Record<string, Law>>
 
 /**
- * Options of `laws`: `timeoutMillis` of real time for each test, and `exceptions`, laws that the transport is known to
- * break, each with its reason. An exception is a test too: it fails as soon as the law holds.
+ * Options of `laws`: whether the tests run on the real clock, and their limit in milliseconds of real time each.
  *
  * @since 0.1.0
  * @category configuration
@@ -140,15 +139,7 @@ export const all = {
 export interface Options {
   readonly live?: boolean
   readonly timeoutMillis?: number
-  readonly exceptions?: Readonly<Partial<Record<keyof typeof all, string>>>
 }
-
-/** Fails when the law holds after all, so that no exception outlives its reason. */
-const fails = (check: Law["check"]) => (harness: LawHarness) =>
-  Effect.flatMap(
-    Effect.exit(check(harness)),
-    (exit) => exit._tag === "Failure" ? Effect.void : Effect.dieMessage("the law holds: remove the exception")
-  )
 
 /**
  * Registers one test for each law. `make` builds the transport anew for each. With `live` the tests run on the real
@@ -165,10 +156,8 @@ export const laws = <E>(
   const test = options.live === true ? it.scopedLive : it.scoped
   const timeout = options.timeoutMillis ?? 30_000
   describe(`Transport laws: ${name}`, () => {
-    for (const [key, { check, sentence }] of Object.entries<Law>(all)) {
-      const reason = options.exceptions?.[key as keyof typeof all]
-      if (reason === undefined) test(sentence, () => Effect.flatMap(make, check), timeout)
-      else test(`known exception: ${sentence} (${reason})`, () => Effect.flatMap(make, fails(check)), timeout)
+    for (const { check, sentence } of Object.values<Law>(all)) {
+      test(sentence, () => Effect.flatMap(make, check), timeout)
     }
   })
 }

@@ -73,6 +73,7 @@ export class Handshakes {
    * Effect runtime, and has to hold also while a handler fiber ignores interruption.
    */
   private arm(millis: number): void {
+    // @effect-diagnostics-next-line globalTimers:off
     this.timer = setTimeout(() => this.sweep(), millis)
     this.timer.unref()
   }

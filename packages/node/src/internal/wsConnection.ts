@@ -50,6 +50,9 @@ const peerEof: ConnectionEnd = { _tag: "PeerEof" }
 const compressedText = { binary: false, compress: true }
 const compressedBinary = { binary: true, compress: true }
 
+/** Stands in for the list of connections that compress nothing. Never written. */
+const noSends: Array<number> = []
+
 export class WsConnection implements Connection {
   private events: ConnectionEvents | undefined = undefined
   private held: Held | undefined = undefined
@@ -63,12 +66,16 @@ export class WsConnection implements Connection {
   private delivering = false
   /** Identifies the last `uncork` that returned `false`. */
   private clog = 0
-  /** Sends whose callback is pending; counted only where compression was agreed on. */
-  private sending = 0
-  private readonly onSent: ((error?: Error | null) => void) | undefined
+  /** Where compression was agreed on: payload sizes of the sends whose callback is pending, and payload bytes taken. */
+  private readonly sending: Array<number> = noSends
+  private compressedTaken = 0
+  private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
 
   constructor(private readonly ws: OwnedSocket, private readonly socket: Net.Socket) {
-    this.onSent = ws.extensions.includes("permessage-deflate") ? (error) => this.sent(error) : undefined
+    if (ws.extensions.includes("permessage-deflate")) {
+      this.sending = []
+      this.onSent = (error) => this.sent(error)
+    }
     ws.owner = this
     ws.on("message", onMessage)
     ws.on("close", onClose)
@@ -105,7 +112,7 @@ export class WsConnection implements Connection {
     if (this.phase !== Phase.Open || this.ws.readyState !== WS.WebSocket.OPEN) return
     const bytes = Frame.toBytes(frame, seq)
     if (this.onSent === undefined) return writeFrame(this.socket, bytes, frame.binary)
-    this.sending++
+    this.sending.push(bytes.byteLength)
     this.ws.send(bytes, frame.binary ? compressedBinary : compressedText, this.onSent)
   }
 
@@ -117,7 +124,7 @@ export class WsConnection implements Connection {
     if (this.socket.writableLength === 0 && (this.onSent === undefined || this.ws.bufferedAmount === 0)) return true
     const clog = ++this.clog
     // An empty write comes after all others. A closure for clogged connections only.
-    if (this.sending === 0) this.socket.write("", (error) => this.taken(clog, error))
+    if (this.sending.length === 0) this.socket.write("", (error) => this.taken(clog, error))
     return false
   }
 
@@ -126,6 +133,8 @@ export class WsConnection implements Connection {
     if (this.phase === Phase.Closed) return 0
     const socket = this.socket
     const all = this.ws.bufferedAmount
+    // `ws` counts a message before its compression and its frame after it: only whole messages tell how much is left.
+    if (this.onSent !== undefined) return all === 0 ? 0 : this.sending.reduce((sum, bytes) => sum + bytes, 0)
     if (socket.writableLength === 0) return all
     const handle = libuvHandle(socket)
     if (handle === undefined || "encrypted" in socket) return all
@@ -133,14 +142,16 @@ export class WsConnection implements Connection {
   }
 
   /**
-   * Bytes taken by the kernel so far; without the libuv handle, bytes of chunks that were taken whole. It moves in steps:
+   * Bytes taken by the kernel so far; without the libuv handle, bytes of chunks that were taken whole; where messages are
+   * compressed, plus the payload bytes of those taken, so that it moves whenever `bufferedBytes` does. It moves in steps:
    * Linux wakes a writer when a third of its send buffer is free, which is about 1 MiB once that has grown.
    */
   get writeProgress(): number {
     const handle = libuvHandle(this.socket)
-    return handle === undefined
+    const taken = handle === undefined
       ? this.socket.bytesWritten - this.socket.writableLength
       : handle.bytesWritten - handle.writeQueueSize
+    return taken + this.compressedTaken
   }
 
   pause(): void {
@@ -264,8 +275,9 @@ export class WsConnection implements Connection {
   }
 
   private sent(error: Error | null | undefined): void {
-    this.sending--
-    if (this.sending > 0 || this.clog === 0) return
+    const bytes = this.sending.shift() ?? 0
+    if (error == null) this.compressedTaken += bytes
+    if (this.sending.length > 0 || this.clog === 0) return
     this.clog = 0
     this.taken(0, error)
   }

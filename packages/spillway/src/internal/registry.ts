@@ -30,6 +30,7 @@ import type { SessionHost } from "./sessionHost.js"
 import { startHandler } from "./sessionTasks.js"
 import type { SlowOptions } from "./slow.js"
 import { Tally } from "./tally.js"
+import { TurnScheduler } from "./turnScheduler.js"
 
 /** Most that a single timer can wait; longer waits are taken in steps. */
 const timerMillisMax = 2_000_000_000
@@ -48,9 +49,6 @@ const queueOptionsOf = (options: Resolved, policy: Policy): LaneQueueOptions => 
   }
 }
 
-/** A reaction to a settled promise runs when the current turn is over. */
-const turnEnd = Promise.resolve()
-
 export class Registry implements SessionHost {
   readonly sessions = new Set<SessionImpl>()
   readonly tally = new Tally()
@@ -62,6 +60,7 @@ export class Registry implements SessionHost {
   /** Called when the last session has left, while a drain waits for it. */
   onEmpty: (() => void) | undefined = undefined
   private readonly deadlines = new Deadlines<SessionImpl>()
+  private readonly turns: TurnScheduler | undefined
   private dirty: Array<SessionImpl> = []
   private onRearm: (() => void) | undefined = undefined
   private readonly hurryWaiters = new Set<() => void>()
@@ -75,6 +74,12 @@ export class Registry implements SessionHost {
     private readonly random: Random.Random,
     private readonly runtime: Runtime.Runtime<never>
   ) {
+    // Any other scheduler (a seeded one, say) decides itself when fibers run.
+    this.turns = scheduler === Scheduler.defaultScheduler
+      ? new TurnScheduler(scheduler, this.flush, (resume) => {
+        Effect.runFork(Effect.zipRight(Effect.sleep(0), Effect.sync(resume)))
+      })
+      : undefined
     this.queueOptions = queueOptionsOf(options, policy)
     this.marks = policy
     this.slow = {
@@ -89,13 +94,13 @@ export class Registry implements SessionHost {
 
   schedule(session: SessionImpl): void {
     if (this.dirty.push(session) !== 1) return
-    // Effect's own scheduler would do the same at several times the cost; any other one decides when.
-    if (this.scheduler === Scheduler.defaultScheduler) void turnEnd.then(this.flush)
-    else this.scheduler.scheduleTask(this.flush, 0)
+    if (this.turns === undefined) this.scheduler.scheduleTask(this.flush, 0)
+    else this.turns.scheduleFlush()
   }
 
   private readonly flush = (): void => {
     const dirty = this.dirty
+    if (dirty.length === 0) return
     this.dirty = []
     for (const session of dirty) session.pump()
   }
@@ -114,7 +119,13 @@ export class Registry implements SessionHost {
     const runtime = Runtime.make({ context, fiberRefs, runtimeFlags })
     return Runtime.runFork(runtime)(effect, {
       updateRefs: (refs, fiberId) =>
-        FiberRefs.updateAs(refs, { fiberId, fiberRef: FiberRef.currentLogAnnotations, value: annotations })
+        FiberRefs.updateManyAs(refs, {
+          forkAs: fiberId,
+          entries: [
+            [FiberRef.currentLogAnnotations, [[fiberId, annotations]]],
+            [FiberRef.currentScheduler, [[fiberId, this.turns ?? this.scheduler]]]
+          ]
+        })
     })
   }
 

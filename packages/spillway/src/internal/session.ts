@@ -227,10 +227,10 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
 
   // ---- life --------------------------------------------------------------------------------------------------------
 
-  fork<R>(
+  fork<E, R>(
     name: string,
     kind: Session.TaskKind,
-    task: Effect.Effect<unknown, unknown, R>
+    task: Effect.Effect<unknown, E, R>
   ): Effect.Effect<boolean, never, R> {
     return forkTask(this, name, kind, task)
   }

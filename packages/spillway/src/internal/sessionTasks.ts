@@ -45,7 +45,7 @@ const onTaskDone = (session: SessionImpl, record: TaskRecord, exit: Exit.Exit<un
   else if (record.kind !== "finite") session.requestEnd({ _tag: "Completed", task: record.name })
 }
 
-const start = <R>(session: SessionImpl, record: TaskRecord, task: Effect.Effect<unknown, unknown, R>): Effect.Effect<
+const start = <E, R>(session: SessionImpl, record: TaskRecord, task: Effect.Effect<unknown, E, R>): Effect.Effect<
   void,
   never,
   R
@@ -63,11 +63,11 @@ const start = <R>(session: SessionImpl, record: TaskRecord, task: Effect.Effect<
   })
 
 /** Starts a task with the services of the calling effect. `false`: the session is ending, nothing was started. */
-export const forkTask = <R>(
+export const forkTask = <E, R>(
   session: SessionImpl,
   name: string,
   kind: TaskKind,
-  task: Effect.Effect<unknown, unknown, R>
+  task: Effect.Effect<unknown, E, R>
 ): Effect.Effect<boolean, never, R> =>
   Effect.suspend(() => {
     if (session.decided) return Effect.succeed(false)
@@ -77,14 +77,14 @@ export const forkTask = <R>(
   })
 
 /** Starts the handler with its own scope. */
-export const startHandler = <R>(
+export const startHandler = <E, R>(
   session: SessionImpl,
-  handler: Effect.Effect<unknown, unknown, R>
+  handler: Effect.Effect<unknown, E, R>
 ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
   const record: TaskRecord = { name: handlerName, kind: "handler", fiber: undefined, done: false }
   session.handler = record
   return Effect.provideService(
-    start(session, record, handler as Effect.Effect<unknown, unknown, Exclude<R, Scope.Scope> | Scope.Scope>),
+    start(session, record, handler as Effect.Effect<unknown, E, Exclude<R, Scope.Scope> | Scope.Scope>),
     Scope.Scope,
     session.scope
   ) as Effect.Effect<void, never, Exclude<R, Scope.Scope>>

@@ -42,6 +42,12 @@ export interface WriterOwner extends Hosted {
 /** Writes of one pump before it lets others run: with the below-lane bound, 1 MiB. */
 const batchesPerPump = 16
 
+/** The outcome of nearly every offer, made once. */
+const succeedQueued: Effect.Effect<Outcome> = Effect.succeed(Outcomes.queued)
+
+const toEffect = (outcome: Outcome): Effect.Effect<Outcome> =>
+  outcome === Outcomes.queued ? succeedQueued : Effect.succeed(outcome)
+
 type ByLane = readonly [number, number, number, number]
 
 export class SessionWriter {
@@ -95,7 +101,7 @@ export class SessionWriter {
       const code = this.outbox.attempt(message.frame, bytes, lane, message.key, message.maxAgeMillis, now)
       return code === WOULD_WAIT
         ? this.offerWaiting(message.frame, message)
-        : Effect.succeed(this.offered(code, lane, now))
+        : toEffect(this.offered(code, lane, now))
     })
   }
 
