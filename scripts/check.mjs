@@ -1,5 +1,5 @@
 /**
- * `npm run check`: everything that can be said about a change in under a minute. `npm run check:full` adds what takes
+ * `npm run check`: everything that can be said about a change in about a minute. `npm run check:full` adds what takes
  * longer. Steps run in order and the first failure ends the run: what comes later would often only repeat it.
  */
 import * as Packages from "./lib/packages.mjs"
@@ -26,15 +26,20 @@ const diagnostics = () =>
   each(
     products().filter((path) => path.startsWith("packages/")),
     (path) =>
-      runModule("@effect/language-service/cli.js", [
-        "diagnostics",
-        "--project",
-        `${path}/tsconfig.json`,
-        "--format",
-        "text",
-        "--strict"
-      ])
+      runModule(
+        "@effect/language-service/cli.js",
+        ["diagnostics", "--project", `${path}/tsconfig.json`, "--format", "text", "--strict"],
+        { capture: true }
+      )
   )
+
+/** The diagnostics and the unit tests keep one core busy each; what the former found is printed after the tests. */
+const diagnosticsAndTests = async () => {
+  const [found, tests] = await Promise.all([diagnostics(), vitest("--project", "!*:live")()])
+  if (found.code === 0) return tests
+  console.log(found.output)
+  return found
+}
 
 const docgen = () =>
   each(Packages.folders(), (folder) => runModule("@effect/docgen/bin.cjs", [], { cwd: `${root}/${folder}` }))
@@ -71,11 +76,10 @@ const quick = [
   { name: "format", hint: "npm run format", run: module("dprint/bin.cjs", "check") },
   { name: "lint", hint: "npm run format fixes some of it", run: module("oxlint/bin/oxlint") },
   { name: "types", run: module("typescript/bin/tsc", "-b") },
-  { name: "effect diagnostics", run: diagnostics },
   {
-    name: "unit tests and tidy",
+    name: "effect diagnostics, unit tests and tidy",
     hint: "npm run codegen, if a generated file is out of date",
-    run: vitest("--project", "!*:live")
+    run: diagnosticsAndTests
   }
 ]
 

@@ -6,7 +6,7 @@
  * server process per million echoes, and the median of its ratios to plain `ws` turn by turn. Memory is heap (after garbage collection) and
  * resident size per idle connection.
  *
- * `npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]`
+ * `npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,spillway-effect,platform]`
  */
 import { type ChildProcess, fork } from "node:child_process"
 import * as Fs from "node:fs"
@@ -21,14 +21,14 @@ const { values } = parseArgs({
     json: { type: "string" },
     repetitions: { type: "string", default: "3" },
     turns: { type: "string", default: "20" },
-    peers: { type: "string", default: "ws,spillway" },
+    peers: { type: "string", default: "ws,spillway,spillway-effect" },
     help: { type: "boolean", default: false }
   }
 })
 
 if (values.help) {
   console.log(
-    "npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,platform]"
+    "npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,spillway-effect,platform]"
   )
   process.exit(0)
 }
@@ -165,7 +165,7 @@ for (const [what, byPeer] of Object.entries(results)) {
       : what.startsWith("idle")
       ? `  above ws: ${(median(numbers) - median(base)).toFixed(2)}`
       : `  ratio to ws: ${median(ratios).toFixed(2)} (${spread(ratios)})`
-    console.log(`${what.padEnd(40)} ${peer.padEnd(9)} ${median(numbers).toFixed(2).padStart(8)}${against}`)
+    console.log(`${what.padEnd(40)} ${peer.padEnd(15)} ${median(numbers).toFixed(2).padStart(8)}${against}`)
   }
 }
 if (values.json !== undefined) {

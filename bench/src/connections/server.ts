@@ -1,7 +1,7 @@
 /**
  * One server under test, in a process of its own. It is told over IPC what to measure.
  *
- * `server.ts ws|spillway|platform`
+ * `server.ts ws|spillway|spillway-effect|platform`
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpRouter from "@effect/platform/HttpRouter"
@@ -18,9 +18,14 @@ import type * as Net from "node:net"
 import * as Message from "spillway/Message"
 import * as Metrics from "spillway/Metrics"
 import * as Overflow from "spillway/Overflow"
+import type { Session } from "spillway/Session"
 import { WebSocketServer } from "ws"
 
-export type Peer = "ws" | "spillway" | "platform"
+/**
+ * `spillway` answers in a function, as the plain `ws` server does; `spillway-effect` in an effect that may suspend, so that
+ * a fiber is resumed for every message.
+ */
+export type Peer = "ws" | "spillway" | "spillway-effect" | "platform"
 
 /** What the server answers to a request for a measurement. */
 export interface Measured {
@@ -58,13 +63,10 @@ const listenApp = (
   Effect.runFork(Effect.provide(main, app))
 }
 
-const listenSpillway = (ready: (port: number) => void): void => {
+const listenSpillway = (handler: (session: Session) => Effect.Effect<void>, ready: (port: number) => void): void => {
   const router = HttpRouter.empty.pipe(HttpRouter.get(
     "/",
-    WebSocketRoute.upgrade(
-      (session) => session.runForEach((message) => session.send(Message.fromFrame(message.frame))),
-      { payloadBytesMax }
-    )
+    WebSocketRoute.upgrade(handler, { payloadBytesMax })
   ))
   const sessions = SpillwayServer.layer().pipe(Layer.provide([Overflow.layerDefault, Metrics.layer]))
   const http = Guard.layerHttpServer({ port: 0, host: "127.0.0.1" })
@@ -100,7 +102,20 @@ const measure = (): Measured => {
 
 let collectionSeconds = 0
 
-const listen = { ws: listenWs, spillway: listenSpillway, platform: listenPlatform }
+const answer = (session: Session) =>
+  session.runForEach((message) => {
+    session.unsafeOffer(Message.fromFrame(message.frame))
+  })
+
+const answerInEffect = (session: Session) =>
+  session.runForEach((message) => session.send(Message.fromFrame(message.frame)))
+
+const listen: { readonly [P in Peer]: (ready: (port: number) => void) => void } = {
+  ws: listenWs,
+  spillway: (ready) => listenSpillway(answer, ready),
+  "spillway-effect": (ready) => listenSpillway(answerInEffect, ready),
+  platform: listenPlatform
+}
 listen[process.argv[2] as Peer]((port) => process.send!({ port }))
 process.on("message", () => process.send!(measure()))
 process.on("disconnect", () => process.exit(0))

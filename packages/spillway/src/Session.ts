@@ -151,11 +151,14 @@ export interface Session {
   /** Inbound messages as a stream that ends with the session. One consumer. */
   readonly messages: Stream.Stream<Inbound>
   /**
-   * Runs an effect for each inbound message, one after the other, until the inbound side ends. While it works on a
-   * message the next ones wait in the bounded inbox and the socket is paused when that is full. Costs less than running
-   * `messages`.
+   * Handles each inbound message, one after the other, until the inbound side ends. While an effect works on a message
+   * the next ones wait in the bounded inbox, and the socket is paused when that is full. A function that is done at once
+   * and returns nothing (it may `unsafeOffer`) is called as the message arrives, which costs no step of a fiber; if it
+   * throws, the effect dies. Costs less than running `messages`.
    */
-  runForEach<E, R>(f: (message: Inbound) => Effect.Effect<unknown, E, R>): Effect.Effect<void, E, R>
+  runForEach<E = never, R = never>(
+    f: (message: Inbound) => Effect.Effect<unknown, E, R> | void
+  ): Effect.Effect<void, E, R>
 
   /**
    * Starts a supervised task of the session. It is named in logs and stats, gets the shutdown signal, then the grace

@@ -4,8 +4,10 @@
  * At the bound the connection is paused, at half of it resumed. What a socket read had already delivered when the pause
  * took effect is kept, so the buffer may exceed its bound by at most one read (64 KiB).
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Frame from "../Frame.js"
 import * as text from "./text.js"
 
@@ -23,16 +25,26 @@ export class Inbound {
   }
 }
 
+/** What a reader does with a message: at once, or with an effect that its fiber runs. */
+export type OnMessage = (message: Inbound) => Effect.Effect<unknown, any, any> | void
+
 /**
  * A fiber that waits for inbound messages. Nothing is undone when it is interrupted (that would cost more per message
  * than everything else): waking it then has no effect, and its place is taken by the next reader.
+ *
+ * A reader with a function is handed a message while it waits, without being woken: only when the function returns an
+ * effect is the fiber resumed, with that effect.
  */
 export class Reader {
   private resume: ((effect: Effect.Effect<void>) => void) | undefined = undefined
   /** Suspends until woken. */
   readonly suspend: Effect.Effect<void>
 
-  constructor(private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>, inbox: Inbox) {
+  constructor(
+    private readonly fiber: Fiber.RuntimeFiber<unknown, unknown>,
+    inbox: Inbox,
+    readonly onMessage?: OnMessage
+  ) {
     this.suspend = Effect.async<void>((resume) => {
       if (inbox.items > 0 || inbox.closed) return resume(Effect.void)
       this.resume = resume
@@ -40,12 +52,13 @@ export class Reader {
     })
   }
 
+  /** It ended, or will not come back to wait: an interruption is on its way through it. */
   get isGone(): boolean {
-    return this.fiber.unsafePoll() !== null
+    return this.fiber.unsafePoll() !== null || !Cause.isEmpty(this.fiber.getFiberRef(FiberRef.interruptedCause))
   }
 
-  wake(): void {
-    this.resume?.(Effect.void)
+  wake(effect: Effect.Effect<unknown> = Effect.void): void {
+    this.resume?.(effect as Effect.Effect<void>)
   }
 }
 
@@ -63,20 +76,45 @@ export class Inbox {
   /** The reader that waits; more than one is legal but rare. */
   private waiter: Reader | undefined = undefined
   private moreWaiters: Array<Reader> | undefined = undefined
+  /** A reader's function is running: what arrives meanwhile is queued. */
+  private handingOver = false
 
   get items(): number {
     return this.count
   }
 
   push(message: Inbound): void {
+    this.received++
+    this.receivedBytes += message.data.byteLength
+    if (this.handOver(message)) return
     const capacity = this.ring.length
     if (this.count === capacity) this.grow()
     this.ring[(this.head + this.count) & (this.ring.length - 1)] = message
     this.count++
     this.bytes += message.data.byteLength
-    this.received++
-    this.receivedBytes += message.data.byteLength
-    this.wake()
+    if (!this.handingOver) this.wake()
+  }
+
+  /** Gives the message to the one reader that waits with a function. `false`: there is none, or it is at work. */
+  private handOver(message: Inbound): boolean {
+    const reader = this.waiter
+    if (reader?.onMessage === undefined || this.count > 0 || this.moreWaiters !== undefined || this.handingOver) {
+      return false
+    }
+    if (reader.isGone) return false
+    this.handingOver = true
+    let effect: Effect.Effect<unknown> | void
+    try {
+      effect = reader.onMessage(message) as Effect.Effect<unknown> | void
+    } catch (defect) {
+      effect = Effect.die(defect)
+    }
+    this.handingOver = false
+    if (effect !== undefined) {
+      this.waiter = undefined
+      reader.wake(effect)
+    } else if (this.count > 0 || this.closed) this.wake()
+    return true
   }
 
   poll(): Inbound | undefined {

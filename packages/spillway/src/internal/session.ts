@@ -208,15 +208,17 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     ))
   }
 
-  runForEach<E, R>(f: (message: Session.Inbound) => Effect.Effect<unknown, E, R>): Effect.Effect<void, E, R> {
+  runForEach<E = never, R = never>(
+    f: (message: Session.Inbound) => Effect.Effect<unknown, E, R> | void
+  ): Effect.Effect<void, E, R> {
     return Effect.withFiberRuntime((fiber) => {
-      const reader = new Reader(fiber, this.inbox)
+      const reader = new Reader(fiber, this.inbox, f)
       let ended = false
       return Effect.whileLoop<unknown, E, R>({
         while: () => !ended,
         body: () => {
           const message = this.poll()
-          if (message !== undefined) return f(message)
+          if (message !== undefined) return f(message) ?? Effect.void
           ended = this.inbox.closed
           return ended ? Effect.void : reader.suspend
         },
