@@ -109,6 +109,11 @@ export class UpgradeRefused extends Data.TaggedError("UpgradeRefused")<{
   get response(): HttpServerResponse.HttpServerResponse {
     return handshake_.response(this)
   }
+  /**
+   * The refusal as the answer of a route.
+   *
+   * @since 0.1.0
+   */
   [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse.HttpServerResponse> {
     return Effect.succeed(this.response)
   }
@@ -127,6 +132,11 @@ export class UnguardedServer extends Data.TaggedError("UnguardedServer")<{}>
   override get message(): string {
     return "no pending upgrade on a guarded server: use Guard.layerHttpServer, or Guard.guard on the http.Server"
   }
+  /**
+   * The answer of a route.
+   *
+   * @since 0.1.0
+   */
   [HttpServerRespondable.symbol](): Effect.Effect<HttpServerResponse.HttpServerResponse> {
     return Effect.succeed(HttpServerResponse.empty({ status: 500, headers: { connection: "close" } }))
   }
