@@ -50,8 +50,12 @@ const consume = async (packed, target) => {
     const folder = Path.join(target, "node_modules", manifest.name)
     Fs.mkdirSync(folder, { recursive: true })
     must(await run("tar", ["-xzf", tarball, "-C", folder, "--strip-components=1"]), `${tarball} could not be unpacked`)
-    const names = Fs.readdirSync(Path.join(folder, "dist")).filter((file) => /^[A-Z]\w*\.js$/.test(file))
-    modules.push(manifest.name, ...names.map((file) => `${manifest.name}/${Path.parse(file).name}`))
+    const dist = Path.join(folder, "dist")
+    const names = Fs.readdirSync(dist).filter((file) => /^[A-Z]\w*\.js$/.test(file))
+    // Law suites register tests: they, and a barrel that names one, load in a vitest process only.
+    const isSuite = (file) => Fs.readFileSync(Path.join(dist, file), "utf8").includes("\"@effect/vitest\"")
+    if (!names.some(isSuite)) modules.push(manifest.name)
+    modules.push(...names.filter((file) => !isSuite(file)).map((file) => `${manifest.name}/${Path.parse(file).name}`))
   }
   const hidden = `${packed[0].manifest.name}/internal/text`
   const program = [
