@@ -18,7 +18,8 @@ import {
   settle,
   test,
   texts,
-  watch
+  watch,
+  withRig
 } from "./support.js"
 
 const off = Duration.infinity
@@ -252,6 +253,22 @@ describe("send timeout", () => {
         assert.strictEqual(yield* client.receivedCount, 1)
       })
   )
+
+  // Found by seed 1: the last of it was in the socket buffer, the ping behind it, when the pong was due.
+  it.scoped("A032 nor is its peer taken for dead, whenever the ping behind it went out", () =>
+    Effect.forEach(
+      Array.from({ length: 6 }, (_, seed) => seed),
+      (seed) =>
+        withRig({ seed }, (rig) =>
+          Effect.gen(function*() {
+            const { client, session } = yield* rig.open(undefined, { capacityBytes: 5_000, bytesPerSecond: 1_000 })
+            yield* session.send(important(payload(60_000)))
+            yield* advance("66 seconds")
+            assert.strictEqual(session.state, "open", `seed ${seed}`)
+            assert.strictEqual(yield* client.receivedCount, 1)
+          })),
+      { discard: true }
+    ))
 
   test(
     "A032 A033 a stalled peer ends after 5 s, delays no other session, and nothing is written twice",

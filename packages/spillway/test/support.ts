@@ -21,6 +21,7 @@ import * as HashMap from "effect/HashMap"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Supervisor from "effect/Supervisor"
 import * as TestClock from "effect/TestClock"
@@ -68,6 +69,8 @@ export interface RigOptions {
   readonly telemetry?: Layer.Layer<Telemetry.Telemetry> | undefined
   /** Fibers that may be left at the end: those that ignore interruption for ever. */
   readonly stuckFibers?: number | undefined
+  /** Seed of what is random: ids, and when the first ping goes out. The same in every run unless given. */
+  readonly seed?: number | undefined
 }
 
 /** Lets time pass, with everything at rest before and after. */
@@ -145,13 +148,15 @@ export const withRig = <E>(
   options: RigOptions,
   body: (rig: Rig) => Effect.Effect<void, E, Scope.Scope>
 ): Effect.Effect<void, unknown> =>
-  Effect.scoped(Effect.gen(function*() {
-    const scope = yield* Scope.make()
-    const rig = yield* build(options, scope)
-    yield* Effect.onError(body(rig), () => Effect.ignore(closeInTime(scope)))
-    yield* closeInTime(scope)
-    yield* assertNothingLeft(rig, options.stuckFibers)
-  }))
+  Effect.scoped(
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const rig = yield* build(options, scope)
+      yield* Effect.onError(body(rig), () => Effect.ignore(closeInTime(scope)))
+      yield* closeInTime(scope)
+      yield* assertNothingLeft(rig, options.stuckFibers)
+    }).pipe(Effect.withRandom(Random.make(options.seed ?? 0)))
+  )
 
 /** A test on a rig. */
 export const test = <E>(

@@ -5,7 +5,8 @@
  * - idle: no traffic in either direction (messages, pongs).
  * - receive: nothing heard from the peer; while we ourselves pause reading, nothing read by the handler.
  * - pong: nothing heard since a ping; suspended while we pause reading, because pongs are not seen then, and put off
- *   while a write makes progress, because the ping is behind it.
+ *   from each time at which a write that had to wait made progress, because the ping is behind what such a peer reads:
+ *   first in the process, then in the socket buffers.
  * - send: no byte of a write taken by the kernel, sampled once a second.
  */
 import type { Exit } from "../Exit.js"
@@ -49,6 +50,8 @@ export class SessionTimers {
   private pongDueAt = Infinity
   /** Progress of the write when the pong was asked for. */
   private pingProgress = 0
+  /** When a write that had to wait was last seen to make progress, which needs a peer that reads. */
+  private takenAt = -Infinity
   private nextHeartbeatAt: number
   private notBefore = 0
   private progress = 0
@@ -76,6 +79,12 @@ export class SessionTimers {
     this.progress = progress
     this.progressAt = now
     this.stallCheckAt = now + Math.min(stallSampleMillis, this.options.sendTimeout)
+  }
+
+  /** The kernel has taken what it had not taken at once. */
+  sendTaken(now: number): void {
+    this.takenAt = now
+    this.sendDone()
   }
 
   sendDone(): void {
@@ -115,7 +124,7 @@ export class SessionTimers {
   }
 
   private verdict(session: TimedSession, now: number): Exit | undefined {
-    const { idleTimeout, receiveTimeout, sendTimeout } = this.options
+    const { idleTimeout, pongTimeout, receiveTimeout, sendTimeout } = this.options
     const isPaused = session.inbox.paused
     if (now >= this.stallCheckAt) {
       const progress = session.connection.writeProgress
@@ -129,19 +138,22 @@ export class SessionTimers {
       this.stallCheckAt = Math.min(now + stallSampleMillis, this.progressAt + sendTimeout)
     }
     if (now >= this.pongDueAt) {
-      const progress = session.connection.writeProgress
-      if (isPaused) this.pongDueAt = Infinity
-      else if (session.writer.inFlight && progress !== this.pingProgress) {
-        // A slow peer has not even read the ping, which is behind what it is sent; but it takes bytes, so it lives.
-        this.pingProgress = progress
-        this.pongDueAt = now + this.options.pongTimeout
-      } else return { _tag: "ReceiveTimeout", waitedFor: "pong" }
+      this.pongDueAt = isPaused ? Infinity : this.takenSincePing(session, now) + pongTimeout
+      if (now >= this.pongDueAt) return { _tag: "ReceiveTimeout", waitedFor: "pong" }
     }
     if (now >= this.lastHeardAt + receiveTimeout) {
       return { _tag: "ReceiveTimeout", waitedFor: isPaused ? "handler" : "data" }
     }
     if (now >= this.lastTrafficAt + idleTimeout) return { _tag: "IdleTimeout" }
     return undefined
+  }
+
+  /** When the peer was last seen to take bytes. A slow one has not even read the ping; but it takes bytes, so it lives. */
+  private takenSincePing(session: TimedSession, now: number): number {
+    const progress = session.connection.writeProgress
+    if (session.writer.inFlight && progress !== this.pingProgress) this.takenAt = now
+    this.pingProgress = progress
+    return this.takenAt
   }
 
   private ping(session: TimedSession, now: number): void {

@@ -264,8 +264,9 @@ export class SessionWriter {
   onFlushed(): void {
     if (!this.inFlight) return
     this.inFlight = false
-    this.owner.timers.sendDone()
-    this.sent(this.owner.host.clock.unsafeCurrentTimeMillis())
+    const now = this.owner.host.clock.unsafeCurrentTimeMillis()
+    this.owner.timers.sendTaken(now)
+    this.sent(now)
     if (this.outbox.queue.queuedItems > 0) this.onOffered()
     else if (this.onDrained !== undefined) this.onDrained()
   }
