@@ -34,17 +34,21 @@ describe("guard", () => {
     Effect.gen(function*() {
       const counter = new Counter()
       const connections = new Connections()
-      const slow = counter.track(Effect.zipRight(Effect.sleep("20 seconds"), Upgrade.upgrade(connections.add)))
+      const authorising = new Set<string>()
+      const authorise = Effect.flatMap(
+        HttpServerRequest.HttpServerRequest,
+        ({ url }) => Effect.zipRight(Effect.sync(() => authorising.add(url)), Effect.sleep("20 seconds"))
+      )
+      const slow = counter.track(Effect.zipRight(authorise, Upgrade.upgrade(connections.add)))
       const router = HttpRouter.empty.pipe(
         HttpRouter.get("/slow", slow),
         HttpRouter.get("/ws", Upgrade.upgrade(connections.add))
       )
       const { port, server } = yield* serve(router)
-      yield* Effect.forEach(range(1000), () =>
+      yield* Effect.forEach(range(1000), (i) =>
         Effect.scoped(Effect.gen(function*() {
-          const before = counter.started
-          const client = yield* connectRaw(port, handshake("/slow"))
-          yield* eventually("started", () => counter.started > before)
+          const client = yield* connectRaw(port, handshake(`/slow?${i}`))
+          yield* eventually("started", () => authorising.has(`/slow?${i}`))
           client.socket.resetAndDestroy()
         })), { concurrency: 16, discard: true })
       yield* eventually("ended", () => counter.ended === 1000)

@@ -9,6 +9,18 @@ import { fileURLToPath } from "node:url"
 import { until, upgradeRequest } from "./raw.js"
 import { probeArguments, type Probed, root } from "./rawProbe.js"
 
+/**
+ * How long the main thread of a process has been ready to run without a processor to run on, in milliseconds; 0 where
+ * the kernel does not say. On a busy machine this is the part of a delay that is nobody's doing.
+ */
+export const starvedMillis = (pid: number): number => {
+  try {
+    return Number(Fs.readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6
+  } catch {
+    return 0
+  }
+}
+
 /** The state of a process as the kernel has it; `undefined` when there is none. `kill -0` also finds zombies. */
 export const processState = (pid: number): string | undefined => {
   try {
