@@ -125,7 +125,7 @@ describe("a signal", () => {
     for (const client of stalled) client.ws.terminate()
   })
 
-  it("SIGINT drains as SIGTERM does; what is queued is flushed by lane", async () => {
+  it("A005 SIGINT drains as SIGTERM does; what is queued is flushed by lane", async () => {
     const server = await start({ GATEWAY_DRAIN_GRACE: "500 ms" })
     const [client] = await openAll(server, 1, "/ws?topics=q") as [Client]
     client.stall()
