@@ -95,5 +95,10 @@ export const bannedExceptions: ReadonlyArray<{
     reason:
       "one timer for each guarded http.Server, which is outside of any Effect runtime: the handshake deadline has to " +
       "hold even while a handler ignores interruption"
+  },
+  {
+    path: "packages/testing/src/Settle.ts",
+    name: "setImmediate",
+    reason: "a turn of the real event loop, after all micro-tasks: exactly what it waits for"
   }
 ]

@@ -10,6 +10,7 @@ import {
   MemoryTransport
 } from "@spillway/testing/MemoryTransport"
 import { settle } from "@spillway/testing/Settle"
+import * as VirtualClock from "@spillway/testing/VirtualClock"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -143,19 +144,19 @@ export const assertNothingLeft = (rig: Rig, stuckFibers = 0): Effect.Effect<void
     assert.strictEqual(rig.fibers().length, stuckFibers, "fibers left")
   })
 
-/** Runs a body on a rig, releases the rig and checks that nothing is left. */
+/** Runs a body on a rig, with a clock and a random of its own, releases the rig and checks that nothing is left. */
 export const withRig = <E>(
   options: RigOptions,
   body: (rig: Rig) => Effect.Effect<void, E, Scope.Scope>
 ): Effect.Effect<void, unknown> =>
-  Effect.scoped(
+  Effect.suspend(() =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const rig = yield* build(options, scope)
       yield* Effect.onError(body(rig), () => Effect.ignore(closeInTime(scope)))
       yield* closeInTime(scope)
       yield* assertNothingLeft(rig, options.stuckFibers)
-    }).pipe(Effect.withRandom(Random.make(options.seed ?? 0)))
+    }).pipe(Effect.scoped, Effect.withRandom(Random.make(options.seed ?? 0)), Effect.withClock(VirtualClock.make()))
   )
 
 /** A test on a rig. */

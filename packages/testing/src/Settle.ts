@@ -29,10 +29,24 @@ export const turnsMax = 10_000
 
 const isIdle = (scheduler: Scheduler.Scheduler & Partial<IdleAware>): boolean => scheduler.isIdle ?? true
 
-// The real clock: under `TestClock` its zero is a turn of the event loop, which no virtual time measures.
-const realClock = Clock.make()
+// The real clock: under `TestClock` its zero is a turn of the event loop with its timers, which no virtual time measures.
+const timers: Effect.Effect<void> = Clock.make().sleep(Duration.zero)
 
-const turn: Effect.Effect<void> = realClock.sleep(Duration.zero)
+const microtasks: Effect.Effect<void> = Effect.async<void>((resume) => {
+  const handle = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(handle))
+})
+
+/**
+ * A turn that took less cannot hold the 2,048 micro-tasks in a row after which Effect goes on in a real timer: they take
+ * some hundreds of microseconds.
+ */
+const quickMillis = 0.1
+
+const turn: Effect.Effect<void> = Effect.suspend(() => {
+  const begin = performance.now()
+  return Effect.flatMap(microtasks, () => performance.now() - begin < quickMillis ? Effect.void : timers)
+})
 
 const rest = (turnsLeft: number): Effect.Effect<void> =>
   Effect.zipRight(
@@ -49,9 +63,10 @@ const rest = (turnsLeft: number): Effect.Effect<void> =>
  * Returns when no fiber can run before time passes or something outside the process happens.
  *
  * **Details.** Effect runs fibers in micro-tasks and moves one to the next turn of the event loop after 2,048 of them in a
- * row. `settle` lets two whole turns pass, more while the fiber's scheduler says that it is not idle (`IdleAware`).
- * It takes about two milliseconds of real time and none of `TestClock`. It does not wait for I/O, real timers or a fiber
- * that yields more than about 2,000 times without a pause.
+ * row. `settle` lets two turns pass, with their timers where so much was done that this may be the case, and more while
+ * the fiber's scheduler says that it is not idle (`IdleAware`). It takes some tens of microseconds of real time, or about
+ * two milliseconds, and none of `TestClock`. It does not wait for I/O, real timers or a fiber that yields more than about
+ * 2,000 times without a pause.
  *
  * @since 0.1.0
  * @category testing

@@ -34,3 +34,13 @@ export * as Settle from "./Settle.js"
  * @since 0.1.0
  */
 export * as TransportLaws from "./TransportLaws.js"
+
+/**
+ * A clock that stands still until a test moves it, for tests that pass through hours. It is a `TestClock`: `adjust` and
+ * `setTime` of Effect's module work on it as they are. It differs in cost. Effect's own waits for real timers before each
+ * step, some milliseconds; this one takes some tens of microseconds (`settle`), so that a hundred thousand steps take
+ * seconds. And a sleep that was interrupted is forgotten at once, where Effect's keeps it until its time.
+ *
+ * @since 0.1.0
+ */
+export * as VirtualClock from "./VirtualClock.js"
