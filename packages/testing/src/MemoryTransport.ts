@@ -9,6 +9,8 @@
  * and a latency nothing needs time, yet nothing is told inside the call that caused it: one fiber for all connections,
  * owned by the layer, does it in its next turn.
  *
+ * Where the environment has `Faults`, their rules act on its connections and frames; without any that costs nothing.
+ *
  * What is not modelled: the handshake, fragments, compression, lost and reordered packets.
  *
  * @since 0.1.0
@@ -18,9 +20,11 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as SpillwayError from "spillway/SpillwayError"
 import * as Transport from "spillway/Transport"
+import * as Faults_ from "./Faults.js"
 import * as memoryClient from "./internal/memoryClient.js"
 import { type LinkOptions as InternalOptions, Network } from "./internal/network.js"
 import type { PipeOptions } from "./internal/pipe.js"
@@ -115,13 +119,13 @@ export const defaults = {
 } as const
 
 /**
- * Nobody takes this connection: the network refuses, its backlog is full, or its layer has ended.
+ * Nobody takes this connection: the network refuses, a fault does, its backlog is full, or its layer has ended.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ConnectionRefused extends Data.TaggedError("ConnectionRefused")<{
-  readonly why: "refusing" | "backlog" | "closed"
+  readonly why: "refusing" | "fault" | "backlog" | "closed"
 }> {
   override get message(): string {
     return `connection refused (${this.why})`
@@ -158,6 +162,10 @@ export class MemoryTransport extends Context.Tag("@spillway/testing/MemoryTransp
   /** Refuses further connections, or takes them again. */
   readonly setRefusing: (refusing: boolean) => Effect.Effect<void>
   readonly pending: Effect.Effect<Pending>
+  /** Attempts to connect so far, refused and duplicated ones included. */
+  readonly attempts: Effect.Effect<number>
+  /** The clients that a fault connected a second time. They say nothing by themselves. */
+  readonly duplicates: Effect.Effect<ReadonlyArray<MemoryClient>>
   /** What callbacks of sessions threw. Nothing should ever be in here. */
   readonly defects: Effect.Effect<ReadonlyArray<unknown>>
 }>() {}
@@ -185,7 +193,10 @@ const direction = (...sources: ReadonlyArray<DirectionOptions | undefined>): Pip
   return { capacityBytes, bytesPerSecond, latencyMillis }
 }
 
-const linkOptions = (network: Options, connection: ConnectOptions): InternalOptions => {
+const linkOptions = (
+  network: Options,
+  connection: ConnectOptions
+): Omit<InternalOptions, "faults"> => {
   const merged = { ...defaults, ...network, ...connection }
   return {
     toClient: direction(defaults, network, network.toClient, connection, connection.toClient),
@@ -207,16 +218,37 @@ const accept = (network: Network): Effect.Effect<Transport.Connection, SpillwayE
     return Effect.zipRight(network.accepted.wait(() => network.backlog.length > 0 || network.closed), accept(network))
   })
 
-const services = (network: Network, options: Options) => {
+type Faults = Context.Tag.Service<Faults_.Faults>
+
+/** What asks the rules for each frame of a connection. */
+const frameFaults = (faults: Faults | undefined, connection: number, remoteAddress: string) =>
+  faults?.hasFrameRules !== true
+    ? undefined
+    : (toClient: boolean, kind: Faults_.FrameKind, payloadBytes: number) =>
+      faults.onFrame({ connection, remoteAddress, direction: toClient ? "toClient" : "toServer", kind, payloadBytes })
+
+const services = (network: Network, options: Options, faults: Faults | undefined) => {
   const refuse = (why: ConnectionRefused["why"]) => Effect.fail(new ConnectionRefused({ why }))
+  const attempt = (
+    link: Omit<InternalOptions, "faults">,
+    number: number,
+    isDuplicate: boolean
+  ): Effect.Effect<MemoryClient, ConnectionRefused> => {
+    const act = isDuplicate ? undefined : faults?.onConnect(number, link.remoteAddress)
+    if (network.closed) return refuse("closed")
+    if (network.refusing) return refuse("refusing")
+    if (act?._tag === "Refuse") return refuse("fault")
+    if (network.backlog.length >= network.backlogConnections) return refuse("backlog")
+    const { client } = network.connect({ ...link, faults: frameFaults(faults, number, link.remoteAddress) })
+    if (isDuplicate) network.duplicates.push(client)
+    const made = Effect.succeed(memoryClient.make(client))
+    return act === undefined
+      ? made
+      : Effect.zipLeft(made, Effect.ignore(Effect.suspend(() => attempt(link, network.attempts++, true))))
+  }
   const memory = MemoryTransport.of({
     connect: (connection = {}) =>
-      Effect.suspend(() => {
-        if (network.closed) return refuse("closed")
-        if (network.refusing) return refuse("refusing")
-        if (network.backlog.length >= network.backlogConnections) return refuse("backlog")
-        return Effect.succeed(memoryClient.make(network.connect(linkOptions(options, connection)).client))
-      }),
+      Effect.suspend(() => attempt(linkOptions(options, connection), network.attempts++, false)),
     setRefusing: (refusing) =>
       Effect.sync(() => {
         network.refusing = refusing
@@ -227,6 +259,8 @@ const services = (network: Network, options: Options) => {
       bytes: network.bytes,
       timers: network.timerAt === Infinity ? 0 : 1
     })),
+    attempts: Effect.sync(() => network.attempts),
+    duplicates: Effect.sync(() => network.duplicates.map(memoryClient.make)),
     defects: Effect.sync(() => [...network.defects])
   })
   return Context.make(MemoryTransport, memory).pipe(
@@ -250,7 +284,8 @@ export const make = (
     const network = new Network(clock, options.backlogConnections ?? defaults.backlogConnections)
     yield* Effect.forkScoped(network.pump)
     yield* Effect.addFinalizer(() => network.close)
-    return services(network, options)
+    const faults = yield* Effect.serviceOption(Faults_.Faults)
+    return services(network, options, Option.getOrUndefined(faults))
   })
 
 /**

@@ -12,13 +12,14 @@ import { type ClientBehaviour, ClientEnd } from "./clientEnd.js"
 import type { PipeOptions } from "./pipe.js"
 import { ServerEnd } from "./serverEnd.js"
 import * as Signal from "./signal.js"
-import { Wire } from "./wire.js"
+import { type FrameFaults, Wire } from "./wire.js"
 
 export interface LinkOptions extends ClientBehaviour {
   readonly toClient: PipeOptions
   readonly toServer: PipeOptions
   readonly protocol: string
   readonly remoteAddress: string
+  readonly faults: FrameFaults | undefined
 }
 
 /** One connection: both ends and what lies between them. */
@@ -30,6 +31,7 @@ export class Link {
   constructor(readonly wire: Wire, options: LinkOptions) {
     this.server = new ServerEnd(wire, options.protocol, options.remoteAddress)
     this.client = new ClientEnd(wire, options)
+    wire.faults = options.faults
   }
 
   /** Nothing will happen on this connection any more. */
@@ -75,6 +77,10 @@ export class Network {
   refusing = false
   closed = false
   timerAt = Infinity
+  /** Attempts to connect so far. */
+  attempts = 0
+  /** Clients of duplicated attempts. */
+  readonly duplicates: Array<ClientEnd> = []
   private timer: Fiber.RuntimeFiber<void> | undefined = undefined
   private dirty = new Set<Link>()
   private wake: (() => void) | undefined = undefined
