@@ -8,6 +8,13 @@
 export * as Arbitraries from "./Arbitraries.js"
 
 /**
+ * Clients as a server meets them: one constructor for each way of behaving, well or badly.
+ *
+ * @since 0.1.0
+ */
+export * as Clients from "./Clients.js"
+
+/**
  * Faults as data: rules that say what goes wrong, where and when, and that report whether it really did.
  *
  * @since 0.1.0

@@ -8,6 +8,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type { PCGRandom } from "effect/Utils"
 import { type ClientBehaviour, ClientEnd } from "./clientEnd.js"
 import type { PipeOptions } from "./pipe.js"
 import { ServerEnd } from "./serverEnd.js"
@@ -68,6 +69,14 @@ export class Link {
   }
 }
 
+const shuffled = (links: Array<Link>, random: PCGRandom): ReadonlyArray<Link> => {
+  for (let i = links.length - 1; i > 0; i--) {
+    const j = random.integer(i + 1)
+    ;[links[i], links[j]] = [links[j]!, links[i]!]
+  }
+  return links
+}
+
 export class Network {
   readonly links = new Set<Link>()
   /** What callbacks threw. */
@@ -87,7 +96,12 @@ export class Network {
   /** The timer went off while the pump was not waiting. */
   private rung = false
 
-  constructor(readonly clock: Clock.Clock, readonly backlogConnections: number) {}
+  constructor(
+    readonly clock: Clock.Clock,
+    readonly backlogConnections: number,
+    /** Source of the order within an instant; without one it is that of the touches. */
+    private readonly order: PCGRandom | undefined
+  ) {}
 
   connect(options: LinkOptions): Link {
     const wire = new Wire(this.clock, options.toClient, options.toServer, () => this.touch(link))
@@ -141,7 +155,7 @@ export class Network {
   private turn(): void {
     const now = this.clock.unsafeCurrentTimeMillis()
     for (const link of this.links) if (link.nextAt <= now) this.dirty.add(link)
-    for (const link of [...this.dirty]) {
+    for (const link of this.order === undefined ? [...this.dirty] : shuffled([...this.dirty], this.order)) {
       this.dirty.delete(link)
       link.step()
       if (link.done) this.links.delete(link)
