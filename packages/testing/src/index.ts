@@ -22,7 +22,7 @@ export * as Clients from "./Clients.js"
 export * as Faults from "./Faults.js"
 
 /**
- * What `TransportLaws` needs to know of a transport under test.
+ * What `TransportLaws` and `SessionLaws` need to know of a transport under test.
  *
  * @since 0.1.0
  */
@@ -41,6 +41,13 @@ export * as MemoryClient from "./MemoryClient.js"
  * @since 0.1.0
  */
 export * as MemoryTransport from "./MemoryTransport.js"
+
+/**
+ * The contract of a session's ending as tests: every way in which a session can end, on any transport.
+ *
+ * @since 0.1.0
+ */
+export * as SessionLaws from "./SessionLaws.js"
 
 /**
  * Waiting until nothing more can run without time passing. Tests use it instead of sleeps.
