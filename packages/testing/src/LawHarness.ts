@@ -1,5 +1,5 @@
 /**
- * What `TransportLaws` needs to know of a transport under test.
+ * What `TransportLaws` and `SessionLaws` need to know of a transport under test.
  *
  * @since 0.1.0
  */
@@ -33,15 +33,36 @@ export interface LawClient {
 }
 
 /**
+ * Faults that not every peer can have.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LawFaults {
+  /** Sends half of a frame, then breaks the connection. */
+  readonly resetMidFrame: Effect.Effect<void>
+  /** Silence both ways from now on. */
+  readonly halfOpen: Effect.Effect<void>
+  /** Breaks a limit of the protocol, so that the transport closes with this code. */
+  readonly violate: (code: number, message: string) => Effect.Effect<void>
+}
+
+/**
  * A transport under test. `connect` opens a connection that is not attached yet, and its peer. `advance` lets time pass;
  * without it time is real. The laws send messages of at most 64 KiB to the transport, and write ones of 1.5 MB.
- * `patience` is how long a law waits for what must happen, 3 seconds by default.
+ * `patience` is how long a law waits for what must happen, 3 seconds by default. `pending` counts what the transport still
+ * has: connections, bytes, timers; all of them are zero when nothing is left.
  *
  * @since 0.1.0
  * @category models
  */
 export interface LawHarness {
-  readonly connect: Effect.Effect<{ readonly connection: Connection; readonly client: LawClient }, never, Scope.Scope>
+  readonly connect: Effect.Effect<
+    { readonly connection: Connection; readonly client: LawClient & Partial<LawFaults> },
+    never,
+    Scope.Scope
+  >
   readonly advance?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined
+  readonly pending?: Effect.Effect<{ readonly [what: string]: number }> | undefined
   readonly patience?: Duration.DurationInput | undefined
 }

@@ -9,6 +9,11 @@
  * and a latency nothing needs time, yet nothing is told inside the call that caused it: one fiber for all connections,
  * owned by the layer, does it in its next turn.
  *
+ * What is random (jitter, the order of serving) comes from `Random`; Effect's TestContext does not seed that one, so give
+ * it a seed (`Effect.withRandom(Random.make("seed"))`) for a run that repeats.
+ *
+ * Where the environment has `Faults`, their rules act on its connections and frames; without any that costs nothing.
+ *
  * What is not modelled: the handshake, fragments, compression, lost and reordered packets.
  *
  * @since 0.1.0
@@ -18,9 +23,13 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import { PCGRandom } from "effect/Utils"
 import * as SpillwayError from "spillway/SpillwayError"
 import * as Transport from "spillway/Transport"
+import * as Faults_ from "./Faults.js"
 import * as memoryClient from "./internal/memoryClient.js"
 import { type LinkOptions as InternalOptions, Network } from "./internal/network.js"
 import type { PipeOptions } from "./internal/pipe.js"
@@ -64,10 +73,15 @@ export interface DirectionOptions {
   readonly bytesPerSecond?: number
   /** Time that each byte travels; rounded to whole milliseconds. */
   readonly latency?: Duration.DurationInput
+  /**
+   * What is added to the latency at most: a random time for the bytes that enter the socket buffer together, drawn from
+   * `Random` where the connection is made. Bytes never overtake each other.
+   */
+  readonly latencyJitter?: Duration.DurationInput
 }
 
 /**
- * Options of one connection. The first three are for both directions; `toClient` and `toServer` override them.
+ * Options of one connection. Those of a direction are for both; `toClient` and `toServer` override them.
  *
  * @since 0.1.0
  * @category configuration
@@ -86,14 +100,16 @@ export interface ConnectOptions extends DirectionOptions {
 }
 
 /**
- * Options of the network: `backlogConnections` may wait to be accepted, further ones are refused. The rest is what
- * connections have unless `connect` says otherwise.
+ * Options of the network. `backlogConnections` may wait to be accepted, further ones are refused. `serveOrder` is the
+ * order in which connections are served that have something to do in the same instant: the one in which they came to
+ * have it, or one drawn from `Random`. The rest is what connections have unless `connect` says otherwise.
  *
  * @since 0.1.0
  * @category configuration
  */
 export interface Options extends ConnectOptions {
   readonly backlogConnections?: number
+  readonly serveOrder?: "touched" | "shuffled"
 }
 
 /**
@@ -106,22 +122,24 @@ export const defaults = {
   capacityBytes: 262_144,
   bytesPerSecond: Infinity,
   latency: Duration.zero,
+  latencyJitter: Duration.zero,
   protocol: "",
   remoteAddress: "memory",
   neverCloses: false,
   noPong: false,
   historyMessages: 65_536,
-  backlogConnections: 1024
+  backlogConnections: 1024,
+  serveOrder: "touched"
 } as const
 
 /**
- * Nobody takes this connection: the network refuses, its backlog is full, or its layer has ended.
+ * Nobody takes this connection: the network refuses, a fault does, its backlog is full, or its layer has ended.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ConnectionRefused extends Data.TaggedError("ConnectionRefused")<{
-  readonly why: "refusing" | "backlog" | "closed"
+  readonly why: "refusing" | "fault" | "backlog" | "closed"
 }> {
   override get message(): string {
     return `connection refused (${this.why})`
@@ -158,6 +176,10 @@ export class MemoryTransport extends Context.Tag("@spillway/testing/MemoryTransp
   /** Refuses further connections, or takes them again. */
   readonly setRefusing: (refusing: boolean) => Effect.Effect<void>
   readonly pending: Effect.Effect<Pending>
+  /** Attempts to connect so far, refused and duplicated ones included. */
+  readonly attempts: Effect.Effect<number>
+  /** The clients that a fault connected a second time. They say nothing by themselves. */
+  readonly duplicates: Effect.Effect<ReadonlyArray<MemoryClient>>
   /** What callbacks of sessions threw. Nothing should ever be in here. */
   readonly defects: Effect.Effect<ReadonlyArray<unknown>>
 }>() {}
@@ -171,25 +193,40 @@ export class MemoryTransport extends Context.Tag("@spillway/testing/MemoryTransp
 export const frameBytes = (payloadBytes: number, options?: { readonly masked?: boolean }): number =>
   wire.frameBytes(payloadBytes, options?.masked === true)
 
-const direction = (...sources: ReadonlyArray<DirectionOptions | undefined>): PipeOptions => {
+const whole = (key: string, duration: Duration.DurationInput): number => {
+  const millis = Math.round(Duration.toMillis(duration))
+  if (!Number.isFinite(millis)) throw wrong(key, duration, "finite")
+  return millis
+}
+
+const wrong = (key: string, value: unknown, expected: string) =>
+  new SpillwayError.InvalidOption({ module: "MemoryTransport", key, value, expected })
+
+const direction = (random: PCGRandom, ...sources: ReadonlyArray<DirectionOptions | undefined>): PipeOptions => {
   const merged: Required<DirectionOptions> = Object.assign({}, ...sources)
   const { bytesPerSecond, capacityBytes } = merged
-  const wrong = (key: string, value: unknown, expected: string) =>
-    new SpillwayError.InvalidOption({ module: "MemoryTransport", key, value, expected })
   if (!(Number.isInteger(capacityBytes) && capacityBytes > 0)) {
     throw wrong("capacityBytes", capacityBytes, "a whole number above 0")
   }
   if (!(bytesPerSecond > 0)) throw wrong("bytesPerSecond", bytesPerSecond, "above 0")
-  const latencyMillis = Math.round(Duration.toMillis(merged.latency))
-  if (!Number.isFinite(latencyMillis)) throw wrong("latency", merged.latency, "finite")
-  return { capacityBytes, bytesPerSecond, latencyMillis }
+  const jitterMillis = whole("latencyJitter", merged.latencyJitter)
+  return {
+    capacityBytes,
+    bytesPerSecond,
+    latencyMillis: whole("latency", merged.latency),
+    jitterMillis: jitterMillis > 0 ? () => random.integer(jitterMillis + 1) : undefined
+  }
 }
 
-const linkOptions = (network: Options, connection: ConnectOptions): InternalOptions => {
+const linkOptions = (
+  random: PCGRandom,
+  network: Options,
+  connection: ConnectOptions
+): Omit<InternalOptions, "faults"> => {
   const merged = { ...defaults, ...network, ...connection }
   return {
-    toClient: direction(defaults, network, network.toClient, connection, connection.toClient),
-    toServer: direction(defaults, network, network.toServer, connection, connection.toServer),
+    toClient: direction(random, defaults, network, network.toClient, connection, connection.toClient),
+    toServer: direction(random, defaults, network, network.toServer, connection, connection.toServer),
     protocol: merged.protocol,
     remoteAddress: merged.remoteAddress,
     neverCloses: merged.neverCloses,
@@ -207,16 +244,40 @@ const accept = (network: Network): Effect.Effect<Transport.Connection, SpillwayE
     return Effect.zipRight(network.accepted.wait(() => network.backlog.length > 0 || network.closed), accept(network))
   })
 
-const services = (network: Network, options: Options) => {
+// What is random needs many numbers between two steps of a fiber; `Random` gives the seed of all of them.
+const seeded = Effect.map(Random.nextIntBetween(0, 2 ** 31), (seed) => new PCGRandom(seed))
+
+type Faults = Context.Tag.Service<Faults_.Faults>
+
+/** What asks the rules for each frame of a connection. */
+const frameFaults = (faults: Faults | undefined, connection: number, remoteAddress: string) =>
+  faults?.hasFrameRules !== true
+    ? undefined
+    : (toClient: boolean, kind: Faults_.FrameKind, payloadBytes: number) =>
+      faults.onFrame({ connection, remoteAddress, direction: toClient ? "toClient" : "toServer", kind, payloadBytes })
+
+const services = (network: Network, options: Options, faults: Faults | undefined) => {
   const refuse = (why: ConnectionRefused["why"]) => Effect.fail(new ConnectionRefused({ why }))
+  const attempt = (
+    link: Omit<InternalOptions, "faults">,
+    number: number,
+    isDuplicate: boolean
+  ): Effect.Effect<MemoryClient, ConnectionRefused> => {
+    const act = isDuplicate ? undefined : faults?.onConnect(number, link.remoteAddress)
+    if (network.closed) return refuse("closed")
+    if (network.refusing) return refuse("refusing")
+    if (act?._tag === "Refuse") return refuse("fault")
+    if (network.backlog.length >= network.backlogConnections) return refuse("backlog")
+    const { client } = network.connect({ ...link, faults: frameFaults(faults, number, link.remoteAddress) })
+    if (isDuplicate) network.duplicates.push(client)
+    const made = Effect.succeed(memoryClient.make(client))
+    return act === undefined
+      ? made
+      : Effect.zipLeft(made, Effect.ignore(Effect.suspend(() => attempt(link, network.attempts++, true))))
+  }
   const memory = MemoryTransport.of({
     connect: (connection = {}) =>
-      Effect.suspend(() => {
-        if (network.closed) return refuse("closed")
-        if (network.refusing) return refuse("refusing")
-        if (network.backlog.length >= network.backlogConnections) return refuse("backlog")
-        return Effect.succeed(memoryClient.make(network.connect(linkOptions(options, connection)).client))
-      }),
+      Effect.flatMap(seeded, (random) => attempt(linkOptions(random, options, connection), network.attempts++, false)),
     setRefusing: (refusing) =>
       Effect.sync(() => {
         network.refusing = refusing
@@ -227,6 +288,8 @@ const services = (network: Network, options: Options) => {
       bytes: network.bytes,
       timers: network.timerAt === Infinity ? 0 : 1
     })),
+    attempts: Effect.sync(() => network.attempts),
+    duplicates: Effect.sync(() => network.duplicates.map(memoryClient.make)),
     defects: Effect.sync(() => [...network.defects])
   })
   return Context.make(MemoryTransport, memory).pipe(
@@ -246,11 +309,17 @@ export const make = (
 ): Effect.Effect<Context.Context<MemoryTransport | Transport.Transport>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
-    yield* Effect.sync(() => linkOptions(options, {}))
-    const network = new Network(clock, options.backlogConnections ?? defaults.backlogConnections)
+    const random = yield* seeded
+    yield* Effect.sync(() => linkOptions(random, options, {}))
+    const network = new Network(
+      clock,
+      options.backlogConnections ?? defaults.backlogConnections,
+      options.serveOrder === "shuffled" ? random : undefined
+    )
     yield* Effect.forkScoped(network.pump)
     yield* Effect.addFinalizer(() => network.close)
-    return services(network, options)
+    const faults = yield* Effect.serviceOption(Faults_.Faults)
+    return services(network, options, Option.getOrUndefined(faults))
   })
 
 /**

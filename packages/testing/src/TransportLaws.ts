@@ -6,13 +6,14 @@
  *
  * @since 0.1.0
  */
-import { describe, it } from "@effect/vitest"
+import { describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as lawKit from "./internal/lawKit.js"
 import * as ending from "./internal/lawsEnding.js"
 import * as reading from "./internal/lawsReading.js"
 import * as writing from "./internal/lawsWriting.js"
+import { register } from "./internal/lawTest.js"
 import type * as harness from "./LawHarness.js"
 
 /**
@@ -143,7 +144,7 @@ export interface Options {
 
 /**
  * Registers one test for each law. `make` builds the transport anew for each. With `live` the tests run on the real
- * clock, as transports with sockets need, otherwise under `TestClock`.
+ * clock, as transports with sockets need, otherwise on a virtual clock and with a seeded random.
  *
  * @since 0.1.0
  * @category testing
@@ -153,11 +154,8 @@ export const laws = <E>(
   make: Effect.Effect<LawHarness, E, Scope.Scope>,
   options: Options = {}
 ): void => {
-  const test = options.live === true ? it.scopedLive : it.scoped
-  const timeout = options.timeoutMillis ?? 30_000
+  const test = register(options)
   describe(`Transport laws: ${name}`, () => {
-    for (const { check, sentence } of Object.values<Law>(all)) {
-      test(sentence, () => Effect.flatMap(make, check), timeout)
-    }
+    for (const { check, sentence } of Object.values<Law>(all)) test(sentence, () => Effect.flatMap(make, check))
   })
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as MemoryTransport from "@spillway/testing/MemoryTransport"
 import { settle } from "@spillway/testing/Settle"
+import * as VirtualClock from "@spillway/testing/VirtualClock"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -64,7 +65,7 @@ const nothing = { connections: 0, backlog: 0, bytes: 0, timers: 0 }
 const test = (
   name: string,
   body: Effect.Effect<void, unknown, MemoryTransport.MemoryTransport | Transport | Scope.Scope>
-) => it.scoped(name, () => body.pipe(Effect.provide(MemoryTransport.layer())))
+) => it.scoped(name, () => body.pipe(Effect.provide(MemoryTransport.layer()), Effect.withClock(VirtualClock.make())))
 
 describe("time", () => {
   test(

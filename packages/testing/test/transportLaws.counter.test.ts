@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { LawHarness } from "@spillway/testing/LawHarness"
 import * as TransportLaws from "@spillway/testing/TransportLaws"
+import * as VirtualClock from "@spillway/testing/VirtualClock"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -417,7 +418,7 @@ describe("a transport is caught that", () => {
               connection: replaced(connection, wrap)
             }))
           })
-        }))
+        }).pipe(Effect.withClock(VirtualClock.make())))
     }
   }
 

@@ -78,7 +78,7 @@ export class ClientEnd {
 
   /** Writes a message and returns the position of its end. */
   write(data: Uint8Array, binary: boolean): number {
-    this.sendMark = this.append({ _tag: "Message", data, binary }, frameBytes(data.byteLength, true))
+    this.sendMark = this.append({ _tag: "Message", data, binary }, frameBytes(data.byteLength, true), data.byteLength)
     return this.sendMark
   }
 
@@ -113,7 +113,8 @@ export class ClientEnd {
   close(code: number, reason: string, reasonBytes: number): void {
     if (!this.canSend) return
     this.closing = true
-    this.append({ _tag: "Close", code, reason }, frameBytes(code === 1005 ? 0 : 2 + reasonBytes, true))
+    const payloadBytes = code === 1005 ? 0 : 2 + reasonBytes
+    this.append({ _tag: "Close", code, reason }, frameBytes(payloadBytes, true), payloadBytes)
     this.changed.notify()
   }
 
@@ -201,13 +202,19 @@ export class ClientEnd {
         if (this.behaviour.neverCloses) return
         if (!this.closing) this.append(item, frameBytes(item.code === 1005 ? 0 : 2, true))
         return this.finish({ code: item.code, reason: item.reason, clean: true })
+      case "Violation":
+        if (this.canSend) this.append({ _tag: "Close", code: item.code, reason: "" }, frameBytes(2, true))
+        return this.finish({ code: item.code, reason: item.message, clean: false })
+      case "Torn":
+        this.wire.drop()
+        return this.finish(abnormal)
       case "Eof":
         return this.finish(abnormal)
     }
   }
 
-  private append(item: WireItem, byteLength: number): number {
-    const position = this.wire.toServer.write(item, byteLength)
+  private append(item: WireItem, byteLength: number, payloadBytes = 0): number {
+    const position = this.wire.send(this.wire.toServer, item, byteLength, payloadBytes)
     this.wire.toServer.fill(this.wire.now())
     this.wire.touch()
     return position

@@ -12,7 +12,7 @@ import type { LawClient, LawHarness } from "../LawHarness.js"
 
 export class LawViolation extends Data.TaggedError("LawViolation")<{ readonly what: string }> {
   override get message(): string {
-    return `the transport breaks its contract: ${this.what}`
+    return `a law does not hold: ${this.what}`
   }
 }
 

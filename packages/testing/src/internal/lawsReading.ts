@@ -183,6 +183,7 @@ export const pingOvertakesNothing = (harness: LawHarness): Check =>
     }
     yield* client.unstall
     yield* until(harness, () => events.count("Pong") > 0, "the pong is reported")
-    yield* check(leftAtPong < owed, "the pong came although no byte was taken since the ping")
+    // Under load the kernel may have found room after all, and then the data before the ping proves nothing.
+    yield* check(owed <= 64 || leftAtPong < owed, "the pong came although no byte was taken since the ping")
     yield* check(leftAtPong <= 64, `the pong came while ${leftAtPong} bytes written before were left in the process`)
   })

@@ -8,17 +8,19 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type { PCGRandom } from "effect/Utils"
 import { type ClientBehaviour, ClientEnd } from "./clientEnd.js"
 import type { PipeOptions } from "./pipe.js"
 import { ServerEnd } from "./serverEnd.js"
 import * as Signal from "./signal.js"
-import { Wire } from "./wire.js"
+import { type FrameFaults, Wire } from "./wire.js"
 
 export interface LinkOptions extends ClientBehaviour {
   readonly toClient: PipeOptions
   readonly toServer: PipeOptions
   readonly protocol: string
   readonly remoteAddress: string
+  readonly faults: FrameFaults | undefined
 }
 
 /** One connection: both ends and what lies between them. */
@@ -30,6 +32,7 @@ export class Link {
   constructor(readonly wire: Wire, options: LinkOptions) {
     this.server = new ServerEnd(wire, options.protocol, options.remoteAddress)
     this.client = new ClientEnd(wire, options)
+    wire.faults = options.faults
   }
 
   /** Nothing will happen on this connection any more. */
@@ -66,6 +69,14 @@ export class Link {
   }
 }
 
+const shuffled = (links: Array<Link>, random: PCGRandom): ReadonlyArray<Link> => {
+  for (let i = links.length - 1; i > 0; i--) {
+    const j = random.integer(i + 1)
+    ;[links[i], links[j]] = [links[j]!, links[i]!]
+  }
+  return links
+}
+
 export class Network {
   readonly links = new Set<Link>()
   /** What callbacks threw. */
@@ -75,13 +86,22 @@ export class Network {
   refusing = false
   closed = false
   timerAt = Infinity
+  /** Attempts to connect so far. */
+  attempts = 0
+  /** Clients of duplicated attempts. */
+  readonly duplicates: Array<ClientEnd> = []
   private timer: Fiber.RuntimeFiber<void> | undefined = undefined
   private dirty = new Set<Link>()
   private wake: (() => void) | undefined = undefined
   /** The timer went off while the pump was not waiting. */
   private rung = false
 
-  constructor(readonly clock: Clock.Clock, readonly backlogConnections: number) {}
+  constructor(
+    readonly clock: Clock.Clock,
+    readonly backlogConnections: number,
+    /** Source of the order within an instant; without one it is that of the touches. */
+    private readonly order: PCGRandom | undefined
+  ) {}
 
   connect(options: LinkOptions): Link {
     const wire = new Wire(this.clock, options.toClient, options.toServer, () => this.touch(link))
@@ -135,7 +155,7 @@ export class Network {
   private turn(): void {
     const now = this.clock.unsafeCurrentTimeMillis()
     for (const link of this.links) if (link.nextAt <= now) this.dirty.add(link)
-    for (const link of [...this.dirty]) {
+    for (const link of this.order === undefined ? [...this.dirty] : shuffled([...this.dirty], this.order)) {
       this.dirty.delete(link)
       link.step()
       if (link.done) this.links.delete(link)

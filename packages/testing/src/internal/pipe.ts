@@ -18,6 +18,8 @@ export interface PipeOptions {
   readonly capacityBytes: number
   readonly bytesPerSecond: number
   readonly latencyMillis: number
+  /** Draws what is added to the latency of the bytes that enter now. They never overtake those before them. */
+  readonly jitterMillis?: (() => number) | undefined
 }
 
 interface Entry<A> {
@@ -28,6 +30,9 @@ interface Entry<A> {
 export class Pipe<A> {
   private entries: Array<Entry<A>> = []
   private inFlight: Array<{ end: number; readonly at: number }> = []
+  /** Frames that travel longer: where they begin, in order. */
+  private held: Array<{ readonly from: number; readonly millis: number }> = []
+  private stalledUntil = 0
   private available = 0
   private arrived = 0
   private readAt = 0
@@ -94,10 +99,24 @@ export class Pipe<A> {
     const next = Math.min(this.written, this.corkedAt, this.read + this.options.capacityBytes)
     if (next <= this.entered) return
     this.entered = next
-    const at = now + this.options.latencyMillis
-    const newest = this.inFlight.at(-1)
-    if (newest !== undefined && newest.at === at) newest.end = next
-    else this.inFlight.push({ end: next, at })
+    const soonest = now + this.options.latencyMillis + (this.options.jitterMillis?.() ?? 0)
+    let at = soonest
+    while (this.held.length > 0 && this.held[0]!.from < next) {
+      const { from, millis } = this.held.shift()!
+      this.depart(from, at)
+      at = soonest + millis
+    }
+    this.depart(next, at)
+  }
+
+  /** The frame written next travels this much longer, and with it all that comes after. */
+  hold(millis: number): void {
+    this.held.push({ from: this.written, millis })
+  }
+
+  /** Nothing arrives before this time, neither what is on the way nor what comes. */
+  stall(until: number): void {
+    this.stalledUntil = Math.max(this.stalledUntil, until)
   }
 
   /** Brings the positions to the time `now`, one millisecond after the other. */
@@ -108,7 +127,11 @@ export class Pipe<A> {
         continue
       }
       // Nothing moved, so nothing will before the next bytes arrive.
-      const at = this.inFlight[0]?.at ?? Infinity
+      const at = this.frozen
+        ? Infinity
+        : this.last < this.stalledUntil
+        ? this.stalledUntil
+        : this.inFlight[0]?.at ?? Infinity
       this.last = Math.min(now, Math.max(this.last + 1, at - 1))
     }
   }
@@ -149,7 +172,7 @@ export class Pipe<A> {
       const covering = this.inFlight.find((segment) => segment.end * 1000 >= needed) ?? this.inFlight[0]!
       at = Math.max(at, covering.at)
     }
-    return at
+    return needed > this.arrived ? Math.max(at, this.stalledUntil) : at
   }
 
   /** Drops every byte on the way and takes no more. */
@@ -169,6 +192,7 @@ export class Pipe<A> {
   abandon(): void {
     this.entries = this.entries.filter((entry) => entry.end > this.entered)
     this.inFlight = []
+    this.held = []
     this.available = this.entered
     this.arrived = this.entered * 1000
     this.readAt = this.arrived
@@ -206,9 +230,17 @@ export class Pipe<A> {
     return this.entered > before
   }
 
+  private depart(end: number, at: number): void {
+    const newest = this.inFlight.at(-1)
+    if (end <= (newest?.end ?? this.available)) return
+    // In order: a byte that left later arrives no earlier.
+    if (newest !== undefined && newest.at >= at) newest.end = end
+    else this.inFlight.push({ end, at })
+  }
+
   /** `step` is in thousandths of bytes. */
   private arrive(step: number, now: number): void {
-    if (this.frozen) return
+    if (this.frozen || now < this.stalledUntil) return
     while (this.inFlight.length > 0 && this.inFlight[0]!.at <= now) this.available = this.inFlight.shift()!.end
     this.arrived = Math.min(this.available * 1000, this.arrived + step)
   }

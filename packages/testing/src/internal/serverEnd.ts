@@ -42,7 +42,8 @@ export class ServerEnd implements Transport.Connection {
   write(frame: Frame.Frame, seq: number): void {
     if (this.state !== "open") return
     const data = Frame.toBytes(frame, seq)
-    this.wire.toClient.write({ _tag: "Message", data, binary: frame.binary }, frameBytes(data.byteLength, false))
+    const item: WireItem = { _tag: "Message", data, binary: frame.binary }
+    this.wire.send(this.wire.toClient, item, frameBytes(data.byteLength, false), data.byteLength)
   }
 
   uncork(): boolean {
@@ -145,7 +146,7 @@ export class ServerEnd implements Transport.Connection {
   }
 
   private control(item: WireItem, payloadBytes: number): void {
-    this.wire.toClient.write(item, frameBytes(payloadBytes, false))
+    this.wire.send(this.wire.toClient, item, frameBytes(payloadBytes, false), payloadBytes)
     this.wire.toClient.fill(this.wire.now())
     this.wire.touch()
   }
@@ -189,6 +190,7 @@ export class ServerEnd implements Transport.Connection {
       case "Eof":
         return this.leave(this.state === "closing" ? { _tag: "Local" } : { _tag: "PeerEof" })
       case "Torn":
+        this.wire.drop()
         this.onReset()
         return this.breakDown()
     }

@@ -28,6 +28,7 @@ export const harness = (options?: MemoryTransport.Options) =>
     return {
       connect,
       connectMemory: connect,
+      pending: Effect.map(Context.get(context, MemoryTransport.MemoryTransport).pending, (counts) => ({ ...counts })),
       advance: (duration) => TestClock.adjust(duration).pipe(Effect.zipRight(settle))
     }
   })

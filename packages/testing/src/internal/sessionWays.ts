@@ -1,54 +1,39 @@
 /**
  * Every way in which a session can end, as data: what is set up, what happens, and what the ending must be.
  */
-import type { ConnectOptions } from "@spillway/testing/MemoryTransport"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { ExitTag } from "../src/Exit.js"
-import * as Message from "../src/Message.js"
-import * as Overflow from "../src/Overflow.js"
-import type { SessionOptions } from "../src/SessionOptions.js"
-import { advance, clog, critical, type Handler, important, type Pair, payload, type Rig, settle } from "./support.js"
+import * as Message from "spillway/Message"
+import type { Session } from "spillway/Session"
+import type { Way, WayContext, WayHandler } from "../SessionLaws.js"
 
-export interface Way {
-  readonly name: string
-  readonly handler?: Handler
-  readonly connect?: ConnectOptions
-  readonly options?: SessionOptions
-  readonly policy?: Overflow.Options
-  readonly cause: (pair: Pair, rig: Rig) => Effect.Effect<unknown, unknown>
-  readonly tag: ExitTag
-  /** Close code that the client sees; `undefined` where it can see none. */
-  readonly code?: number
-  /** From the cause to the end, exactly. Default 0. */
-  readonly tookMillis?: number
-  readonly stuck?: ReadonlyArray<string>
-  readonly forced?: number
-  readonly finalizers?: "done" | "cut"
-  readonly abandonedFinalizers?: number
-  /** Fibers that the handler put into its scope and that ignore interruption. */
-  readonly strayFibers?: number
-  /** Phases to check in the report. */
-  readonly tasks?: "done" | "cut" | "skipped"
-  readonly close?: "done" | "cut" | "skipped"
-}
+const important = (text: string) => Message.text(text, { lane: "important" })
+const critical = (text: string) => Message.text(text, { lane: "critical" })
+const payload = (bytes: number) => "x".repeat(bytes)
 
 const off = Duration.infinity
 const nothing = () => Effect.void
-const close = ({ session }: Pair) => session.close()
+const close = ({ session }: { readonly session: Session }) => session.close()
 const hang = Effect.never
 const ignores = Effect.uninterruptible(Effect.never)
 
 const task =
-  (kind: "lifetime" | "finite" | "completion", effect: Effect.Effect<unknown, unknown>): Handler => (session) =>
+  (kind: "lifetime" | "finite" | "completion", effect: Effect.Effect<unknown, string>): WayHandler => (session) =>
     Effect.zipRight(session.fork("worker", kind, Effect.zipRight(Effect.sleep(1), effect)), Effect.never)
 
-const finalizer = (effect: Effect.Effect<unknown>): Handler => () =>
+const finalizer = (effect: Effect.Effect<unknown>): WayHandler => () =>
   Effect.zipRight(Effect.addFinalizer(() => effect), Effect.never)
 
-const reader: Handler = (session) => session.runForEach(() => Effect.void)
+const reader: WayHandler = (session) => session.runForEach(() => Effect.void)
 
-const tick = Effect.zipRight(settle, advance(1))
+const tick = ({ pass }: WayContext) => pass(1)
+
+/** Fills what lies below the lanes: the peer stops reading and one message fills socket and process buffers. */
+const clog = ({ client, session }: WayContext) =>
+  Effect.zipRight(client.stall, session.send(important(payload(600_000))))
+
+/** What a task of `task` does a millisecond after its start. */
+const crashed = { cause: tick, tag: "Crashed", code: 1011, tookMillis: 1 } as const
 
 const peer: ReadonlyArray<Way> = [
   { name: "the peer closes with 1000", cause: ({ client }) => client.close(1000), tag: "Disconnected", code: 1000 },
@@ -58,27 +43,30 @@ const peer: ReadonlyArray<Way> = [
   { name: "the peer resets", cause: ({ client }) => client.reset, tag: "Disconnected", code: 1006 },
   {
     name: "the peer resets in the middle of a frame",
-    cause: ({ client }) => client.resetMidFrame,
+    needs: "resetMidFrame",
+    cause: ({ faults }) => faults.resetMidFrame,
     tag: "Disconnected",
     code: 1006
   },
   {
     name: "the peer breaks a limit",
-    cause: ({ client }) => client.violate(1009, "too big"),
+    needs: "violate",
+    cause: ({ faults }) => faults.violate(1009, "too big"),
     tag: "Disconnected",
     code: 1009
   },
   {
     name: "the peer is gone without a sign (no data)",
     options: { pingInterval: off },
-    cause: ({ client }) => client.halfOpen,
+    needs: "halfOpen",
+    cause: ({ faults }) => faults.halfOpen,
     tag: "ReceiveTimeout",
     tookMillis: 302_000,
     close: "cut"
   },
   {
     name: "the peer never answers a close",
-    connect: { neverCloses: true },
+    stalled: true,
     cause: close,
     tag: "ClosedByServer",
     tookMillis: 2_000,
@@ -90,7 +78,7 @@ const handlers: ReadonlyArray<Way> = [
   {
     name: "the handler returns",
     handler: () => Effect.sleep(1),
-    cause: () => tick,
+    cause: tick,
     tag: "Completed",
     code: 1000,
     tookMillis: 1
@@ -119,7 +107,7 @@ const handlers: ReadonlyArray<Way> = [
   {
     name: "the handler has read and then never returns",
     handler: (session) => Effect.zipRight(session.receive, Effect.never),
-    cause: (pair) => Effect.zipRight(pair.client.send("hello"), Effect.zipRight(settle, close(pair))),
+    cause: (context) => Effect.zipRight(context.client.send("hello"), Effect.zipRight(context.pass(0), close(context))),
     tag: "ClosedByServer",
     code: 1000,
     tookMillis: 1_000
@@ -141,7 +129,7 @@ const tasks: ReadonlyArray<Way> = [
   {
     name: "a lifetime task ends",
     handler: task("lifetime", Effect.void),
-    cause: () => tick,
+    cause: tick,
     tag: "LifetimeDone",
     code: 1001,
     tookMillis: 1
@@ -149,7 +137,7 @@ const tasks: ReadonlyArray<Way> = [
   {
     name: "a completion task ends",
     handler: task("completion", Effect.void),
-    cause: () => tick,
+    cause: tick,
     tag: "Completed",
     code: 1000,
     tookMillis: 1
@@ -157,7 +145,7 @@ const tasks: ReadonlyArray<Way> = [
   {
     name: "a finite task ends, then the peer closes",
     handler: task("finite", Effect.void),
-    cause: ({ client }) => Effect.zipRight(tick, client.close(1000)),
+    cause: (context) => Effect.zipRight(tick(context), context.client.close(1000)),
     tag: "Disconnected",
     code: 1000,
     tookMillis: 1
@@ -165,18 +153,12 @@ const tasks: ReadonlyArray<Way> = [
   {
     name: "a finite task crashes",
     handler: task("finite", Effect.fail("no")),
-    cause: () => tick,
-    tag: "Crashed",
-    code: 1011,
-    tookMillis: 1
+    ...crashed
   },
   {
     name: "A108 a lifetime task crashes",
     handler: task("lifetime", Effect.die("no")),
-    cause: () => tick,
-    tag: "Crashed",
-    code: 1011,
-    tookMillis: 1
+    ...crashed
   },
   {
     name: "a task hangs",
@@ -213,7 +195,7 @@ const tasks: ReadonlyArray<Way> = [
     name: "a task waits for a delivery when the peer resets",
     handler: (session) =>
       Effect.zipRight(session.fork("worker", "finite", session.deliver(important(payload(300_000)))), Effect.never),
-    connect: { capacityBytes: 1000, bytesPerSecond: 1000 },
+    stalled: true,
     cause: ({ client }) => client.reset,
     tag: "Disconnected",
     code: 1006,
@@ -227,7 +209,7 @@ const tasks: ReadonlyArray<Way> = [
         session.fork("worker", "finite", Effect.repeatN(session.send(critical(payload(300_000))), 9)),
         Effect.never
       ),
-    connect: { capacityBytes: 1000, bytesPerSecond: 1000 },
+    stalled: true,
     cause: ({ client }) => client.reset,
     tag: "Disconnected",
     code: 1006,
@@ -324,7 +306,7 @@ const timers: ReadonlyArray<Way> = [
   },
   {
     name: "A032 no byte is written for 5 s",
-    cause: (pair) => clog(pair),
+    cause: clog,
     tag: "SendTimeout",
     tookMillis: 7_000,
     close: "cut"
@@ -332,7 +314,7 @@ const timers: ReadonlyArray<Way> = [
   {
     name: "a stalled peer where slow consumers are disconnected",
     options: { slowConsumer: "disconnect" },
-    cause: (pair) => clog(pair),
+    cause: clog,
     tag: "SlowConsumer",
     tookMillis: 8_000,
     close: "cut"
@@ -365,13 +347,13 @@ const server: ReadonlyArray<Way> = [
   },
   {
     name: "the server drains without announcement",
-    cause: (_, { sessions }) => Effect.forkDaemon(sessions.drain()),
+    cause: ({ sessions }) => Effect.forkDaemon(sessions.drain()),
     tag: "ServerDraining",
     code: 1001
   },
   {
     name: "the server drains with an announcement",
-    cause: (_, { sessions }) =>
+    cause: ({ sessions }) =>
       Effect.forkDaemon(sessions.drain({ announce: (notice) => Message.jsonOf(notice, { lane: "control" }) })),
     tag: "ServerDraining",
     code: 4001,
@@ -379,7 +361,7 @@ const server: ReadonlyArray<Way> = [
   },
   {
     name: "the server drains with an announcement that throws",
-    cause: (_, { sessions }) =>
+    cause: ({ sessions }) =>
       Effect.forkDaemon(sessions.drain({
         announce: () => {
           throw new Error("no")
@@ -391,7 +373,7 @@ const server: ReadonlyArray<Way> = [
   {
     name: "the server hurries a task that hangs",
     handler: task("lifetime", hang),
-    cause: (pair, { sessions }) => Effect.zipRight(close(pair), Effect.zipRight(advance(1), sessions.hurry)),
+    cause: (context) => Effect.zipRight(close(context), Effect.zipRight(context.pass(1), context.sessions.hurry)),
     tag: "ClosedByServer",
     code: 1000,
     tookMillis: 251,
@@ -402,8 +384,8 @@ const server: ReadonlyArray<Way> = [
     name: "the server hurries a task and a finalizer that ignore interruption, and a peer that never closes",
     handler: (session) =>
       Effect.all([Effect.addFinalizer(() => ignores), session.fork("worker", "lifetime", ignores), Effect.never]),
-    connect: { neverCloses: true },
-    cause: (pair, { sessions }) => Effect.zipRight(close(pair), sessions.hurry),
+    stalled: true,
+    cause: (context) => Effect.zipRight(close(context), context.sessions.hurry),
     tag: "ClosedByServer",
     tookMillis: 1_000,
     stuck: ["worker"],
