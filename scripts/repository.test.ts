@@ -90,7 +90,9 @@ const untyped = (text: string): ReadonlyArray<string> => {
 }
 
 /** Types that take effects of any kind in and give none out. */
-const takes: ReadonlyArray<string> = ["packages/testing/src/SessionLaws.ts: Effect.Effect<unknown, unknown, Scope.Scope>"]
+const takes: ReadonlyArray<string> = [
+  "packages/testing/src/SessionLaws.ts: Effect.Effect<unknown, unknown, Scope.Scope>"
+]
 
 describe("A007: typed errors", () => {
   it("A007 no public module has an effect whose error is any or unknown", () => {

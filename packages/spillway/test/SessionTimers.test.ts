@@ -153,6 +153,15 @@ describe("false alarms", () => {
     assert.deepStrictEqual(exits, ["ReceiveTimeout"])
   })
 
+  it("whoever is given up for a stalled send was marked slow first, also by a sweeper that is late", () => {
+    const { exits, session } = clockless()
+    const timers = new SessionTimers(defaults, 0, 10_000)
+    timers.sendStarted(0, 0)
+    timers.onDue(session, 1_000, 0)
+    timers.onDue(session, 6_000, 4_000)
+    assert.deepStrictEqual([session.writer.slow.isSlow, exits], [true, ["SendTimeout"]])
+  })
+
   it("a sweeper that is in time reaps at once", () => {
     const { exits, session, timers } = pinged()
     timers.onDue(session, 20_000, 0)

@@ -133,8 +133,9 @@ export class SessionTimers {
         this.progressAt = now
       }
       const stalledFor = now - this.progressAt
-      if (stalledFor >= sendTimeout) return { _tag: "SendTimeout" }
+      // First, as a sweeper that is late may find both in one look: whoever is given up for it was marked slow.
       if (stalledFor * 2 >= sendTimeout && session.writer.slow.mark()) session.becameSlow("stalled")
+      if (stalledFor >= sendTimeout) return { _tag: "SendTimeout" }
       this.stallCheckAt = Math.min(now + stallSampleMillis, this.progressAt + sendTimeout)
     }
     if (now >= this.pongDueAt) {
