@@ -5,6 +5,7 @@ import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as SpillwayServer from "@spillway/node/SpillwayServer"
 import * as WebSocketRoute from "@spillway/node/WebSocketRoute"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -13,7 +14,6 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Message from "spillway/Message"
 import * as Prometheus from "spillway/Prometheus"
-import { Sessions } from "spillway/Sessions"
 import * as Echo from "./Echo.js"
 import * as GatewaySession from "./GatewaySession.js"
 import * as Origin from "./Origin.js"
@@ -26,13 +26,6 @@ import { Topics } from "./Topics.js"
 /** Answers of the moment, not to be kept by anybody. */
 const json = (body: unknown, status = 200): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-store" } })
-
-const health = Effect.gen(function*() {
-  const sessions = yield* Sessions
-  return sessions.isAccepting
-    ? json({ status: "ok", sessions: sessions.size })
-    : json({ status: "draining", sessions: sessions.size }, 503)
-})
 
 const metrics = Effect.map(
   Prometheus.text,
@@ -110,7 +103,7 @@ export const router = Effect.map(Settings, (settings) =>
     HttpRouter.get("/", Effect.map(Page, (page) => page.html)),
     HttpRouter.get("/page.js", Effect.map(Page, (page) => page.script)),
     HttpRouter.get("/page.css", Effect.map(Page, (page) => page.style)),
-    HttpRouter.get("/health", health),
+    HttpRouter.get("/health", SpillwayServer.readiness),
     HttpRouter.get("/metrics", metrics),
     HttpRouter.get("/stats", stats),
     HttpRouter.post("/publish/:topic", publish),

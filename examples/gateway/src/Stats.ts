@@ -25,7 +25,7 @@ export const read = (sessionId: string | null) =>
     const snapshot = yield* sessions.snapshot
     const { abandonedFinalizers, lanes, stuckTasks, ...outbox } = snapshot.totals
     return {
-      state: snapshot.state,
+      phase: snapshot.phase,
       sessions: snapshot.sessions,
       opened: snapshot.opened,
       fibers: snapshot.tasks,

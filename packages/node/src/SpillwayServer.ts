@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as HttpServer from "@effect/platform/HttpServer"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Runtime from "@effect/platform/Runtime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -40,15 +41,15 @@ interface Signals {
   readonly first: Effect.Effect<NodeJS.Signals>
   /** What further signals do; nothing before the first drain. */
   again: Effect.Effect<void>
+  heard: number
 }
 
 const listen: Effect.Effect<Signals, never, Scope.Scope> = Effect.gen(function*() {
   const first = yield* Deferred.make<NodeJS.Signals>()
-  const signals: Signals = { first: Deferred.await(first), again: Effect.void }
-  let count = 0
+  const signals: Signals = { first: Deferred.await(first), again: Effect.void, heard: 0 }
   const listener = (signal: NodeJS.Signals): void => {
     Deferred.unsafeDone(first, Effect.succeed(signal))
-    if (++count > 1) Effect.runFork(signals.again)
+    if (++signals.heard > 1) Effect.runFork(signals.again)
   }
   yield* Effect.acquireRelease(
     Effect.sync(() => process.on("SIGTERM", listener).on("SIGINT", listener)),
@@ -56,6 +57,25 @@ const listen: Effect.Effect<Signals, never, Scope.Scope> = Effect.gen(function*(
   )
   return signals
 })
+
+/** Drains and logs how it went, with the whole summary as annotations. */
+const drainLogged = (
+  why: string,
+  sessions: Sessions.SessionsShape,
+  options?: Sessions.DrainOptions
+): Effect.Effect<Sessions.DrainSummary> =>
+  Effect.gen(function*() {
+    yield* Effect.logInfo(`${why}: draining ${sessions.size} sessions`)
+    const summary = yield* sessions.drain(options)
+    const { closesPerSecond, endingsMost, exits, forced, phases, stuck, undelivered } = summary
+    yield* Effect.annotateLogs(
+      Effect.logInfo(
+        `drained ${summary.sessions} sessions in ${summary.durationMillis} ms, ${summary.terminated} terminated`
+      ),
+      { ...phases, exits, closesPerSecond: closesPerSecond.join(" "), endingsMost, undelivered, forced, stuck }
+    )
+    return summary
+  })
 
 const drainOn = (
   signals: Signals,
@@ -65,12 +85,7 @@ const drainOn = (
     const sessions = yield* Sessions.Sessions
     const signal = yield* signals.first
     signals.again = sessions.hurry
-    yield* Effect.logInfo(`${signal}: draining ${sessions.size} sessions`)
-    const summary = yield* sessions.drain(options)
-    yield* Effect.logInfo(
-      `drained ${summary.sessions} sessions in ${summary.durationMillis} ms, ${summary.terminated} terminated`
-    )
-    return summary
+    return yield* drainLogged(signal, sessions, options)
   })
 
 /**
@@ -84,6 +99,55 @@ export const drainOnSignal = (
   options?: Sessions.DrainOptions
 ): Effect.Effect<Sessions.DrainSummary, never, Sessions.Sessions> =>
   Effect.scoped(Effect.flatMap(listen, (signals) => drainOn(signals, options)))
+
+/**
+ * Drains ahead of everything that is in a layer, for applications that are launched by something else, such as
+ * `NodeRuntime.runMain(Layer.launch(app))`: when the layer is released, its routes still answer, readiness is false and
+ * the HTTP server has not begun to wait for its connections. Signals that come during the drain make it hurry.
+ *
+ * @example
+ * import { HttpRouter, HttpServer } from "@effect/platform"
+ * import { SpillwayServer } from "@spillway/node"
+ *
+ * const app = HttpServer.serve(HttpRouter.empty.pipe(HttpRouter.get("/ready", SpillwayServer.readiness))).pipe(
+ *   SpillwayServer.withDrain({ total: "20 seconds" })
+ * )
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const withDrain =
+  (options?: Sessions.DrainOptions) => <A, E, R>(app: Layer.Layer<A, E, R>): Layer.Layer<A, E, R | Sessions.Sessions> =>
+    Layer.scopedDiscard(
+      Effect.flatMap(
+        Sessions.Sessions,
+        (sessions) =>
+          Effect.addFinalizer(() =>
+            Effect.scoped(Effect.flatMap(listen, (signals) => {
+              // The first signal is the one that released the layer, and was heard by somebody else.
+              signals.again = sessions.hurry
+              signals.heard = 1
+              return drainLogged("released", sessions, options)
+            }))
+          )
+      )
+    ).pipe(Layer.provideMerge(app))
+
+/**
+ * Answer of a readiness probe: 200 while new sessions are accepted, 503 from the moment a drain begins. The body says the
+ * phase and how many sessions there are.
+ *
+ * @since 0.1.0
+ * @category operations
+ */
+export const readiness: Effect.Effect<HttpServerResponse.HttpServerResponse, never, Sessions.Sessions> = Effect.map(
+  Sessions.Sessions,
+  ({ isAccepting, phase, size }) =>
+    HttpServerResponse.unsafeJson({ status: isAccepting ? "ok" : "draining", phase, sessions: size }, {
+      status: isAccepting ? 200 : 503,
+      headers: { "cache-control": "no-store" }
+    })
+)
 
 /**
  * Builds the application, serves until a signal, drains, and releases the rest within three seconds, whatever hangs. A

@@ -14,8 +14,10 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { DrainReport, ExitTag } from "./Exit.js"
 import * as registry from "./internal/registry.js"
+import type { PerLane } from "./Lane.js"
 import type { Message } from "./Message.js"
 import { Overflow } from "./Overflow.js"
 import type { Session } from "./Session.js"
@@ -37,7 +39,21 @@ export interface Announcement {
 }
 
 /**
- * How to drain.
+ * How far a server is on its way down.
+ *
+ * - `accepting`: not at all.
+ * - `lameDuck`: new connections are refused, clients have been told, nothing is closed yet.
+ * - `closing`: sessions end, a few at a time.
+ * - `forcing`: all that is left ends, and each of its waits is cut short.
+ * - `done`: no session is left, or what was left was terminated.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type DrainPhase = "accepting" | "lameDuck" | "closing" | "forcing" | "done"
+
+/**
+ * How to drain. Of the total, the last tenth is for `forcing`.
  *
  * @since 0.1.0
  * @category models
@@ -45,8 +61,16 @@ export interface Announcement {
 export interface DrainOptions {
   /** Time for everything; what is left then is terminated. Default 28 s. */
   readonly total?: Duration.DurationInput
-  /** Time between the announcement and the first close. Default 2 s with an announcement, else 0. */
+  /** Time between the announcement and the first close, at most half of the total. Default 2 s when announced, else 0. */
   readonly grace?: Duration.DurationInput
+  /**
+   * Time over which the closes are spread, with jitter, so that clients do not come back all at once. A few sessions are
+   * closed faster: at most 50 ms lie between two. Default, with an announcement, six tenths of the time between the
+   * grace and `forcing`, 13.9 s of 28 s; else 0.
+   */
+  readonly spread?: Duration.DurationInput
+  /** Sessions that may be ending at the same time, before `forcing`. Default 128. */
+  readonly endingsMax?: number
   /** Message that tells a client; sent in the lane it names, normally `control`. Default none. */
   readonly announce?: (announcement: Announcement) => Message
   /** Default 0. */
@@ -67,6 +91,25 @@ export interface DrainSummary {
   /** Sessions that were not over at the end of the total and were terminated. */
   readonly terminated: number
   readonly durationMillis: number
+  readonly phases: {
+    readonly lameDuckMillis: number
+    readonly closingMillis: number
+    readonly forcingMillis: number
+  }
+  /**
+   * Sessions that ended, by exit, without those terminated: `Disconnected` are clients that followed the announcement.
+   */
+  readonly exits: { readonly [T in ExitTag]?: number }
+  /** Sessions that were asked to end, by second since the drain began. */
+  readonly closesPerSecond: ReadonlyArray<number>
+  /** The most sessions that were ending at the same time. */
+  readonly endingsMost: number
+  /** Messages that were accepted and not sent. */
+  readonly undelivered: PerLane<number>
+  /** Tasks that had to be interrupted. */
+  readonly forced: number
+  /** Names of tasks that still ran when their session was given up. */
+  readonly stuck: ReadonlyArray<string>
 }
 
 /**
@@ -76,7 +119,7 @@ export interface DrainSummary {
  * @category models
  */
 export interface Snapshot {
-  readonly state: "accepting" | "draining" | "closed"
+  readonly phase: DrainPhase
   readonly sessions: number
   readonly opened: number
   readonly exits: { readonly [T in ExitTag]: number }
@@ -122,12 +165,15 @@ export interface SessionsShape {
   /** Calls `f` for every session that is open. */
   unsafeForEach(f: (session: Session) => void): void
   /**
-   * Ends all sessions within a total time: announces, waits the grace, ends each (flushing its lanes), terminates what is
-   * left. New connections are refused from the start. A second call joins the first.
+   * Ends all sessions within a total time: announces, waits the grace, ends them spread over a time (flushing lanes),
+   * terminates what is left. New connections are refused from the start. A second call joins the first.
    */
   drain(options?: DrainOptions): Effect.Effect<DrainSummary>
   /** Cuts every wait of every ending short. For a second signal. */
   readonly hurry: Effect.Effect<void>
+  readonly phase: DrainPhase
+  /** The phase, and each one after it, until `done`. */
+  readonly phases: Stream.Stream<DrainPhase>
   readonly snapshot: Effect.Effect<Snapshot>
 }
 

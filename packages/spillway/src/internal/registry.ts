@@ -12,12 +12,14 @@ import type * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as CloseReason from "../CloseReason.js"
 import type { DrainReport } from "../Exit.js"
 import type { Policy } from "../Overflow.js"
 import type { Session } from "../Session.js"
 import type { Resolved } from "../SessionOptions.js"
-import type { SessionsShape, Snapshot } from "../Sessions.js"
+import type { DrainPhase, SessionsShape } from "../Sessions.js"
 import type { TelemetryShape } from "../Telemetry.js"
 import { type Connection, Transport } from "../Transport.js"
 import { Deadlines } from "./deadlines.js"
@@ -55,10 +57,12 @@ export class Registry implements SessionHost {
   readonly queueOptions: LaneQueueOptions
   readonly marks: Policy
   readonly slow: SlowOptions
-  state: Snapshot["state"] = "accepting"
+  phase: DrainPhase = "accepting"
   hurried = false
   /** Called when the last session has left, while a drain waits for it. */
   onEmpty: (() => void) | undefined = undefined
+  /** Called when a session has left, while a drain counts them. */
+  onLeave: ((session: SessionImpl, report: DrainReport) => void) | undefined = undefined
   private readonly deadlines = new Deadlines<SessionImpl>()
   private readonly turns: TurnScheduler | undefined
   private dirty: Array<SessionImpl> = []
@@ -72,7 +76,8 @@ export class Registry implements SessionHost {
     readonly clock: Clock.Clock,
     private readonly scheduler: Scheduler.Scheduler,
     private readonly random: Random.Random,
-    private readonly runtime: Runtime.Runtime<never>
+    private readonly runtime: Runtime.Runtime<never>,
+    private readonly phases: SubscriptionRef.SubscriptionRef<DrainPhase>
   ) {
     // Any other scheduler (a seeded one, say) decides itself when fibers run.
     this.turns = scheduler === Scheduler.defaultScheduler
@@ -159,7 +164,7 @@ export class Registry implements SessionHost {
   create(connection: Connection): Effect.Effect<SessionImpl> {
     return Effect.gen(this, function*() {
       const id = yield* this.makeId
-      const jitter = yield* this.random.next
+      const jitter = yield* this.jitter
       const scope = yield* Scope.make()
       const now = this.clock.unsafeCurrentTimeMillis()
       const firstPingAt = now + Math.round(this.options.pingInterval * (0.5 + jitter))
@@ -169,7 +174,7 @@ export class Registry implements SessionHost {
       this.tally.opened++
       this.telemetry.sessionStarted()
       connection.attach(session)
-      if (this.state !== "accepting") session.requestEnd({ _tag: "ServerDraining", announced: false })
+      if (this.phase !== "accepting") session.requestEnd({ _tag: "ServerDraining", announced: false })
       else this.arm(session, session.timers.nextDueAt)
       yield* Effect.annotateCurrentSpan({ session: id, transport: connection.kind, peer: connection.remoteAddress })
       yield* Effect.annotateLogs(Effect.logDebug("session started"), "session", id)
@@ -184,7 +189,18 @@ export class Registry implements SessionHost {
     this.sessions.delete(session)
     session.ended(report)
     this.telemetry.sessionEnded(report, now - session.openedAt)
+    this.onLeave?.(session, report)
     if (this.sessions.size === 0 && this.onEmpty !== undefined) this.onEmpty()
+  }
+
+  enter(phase: DrainPhase): Effect.Effect<void> {
+    this.phase = phase
+    return SubscriptionRef.set(this.phases, phase)
+  }
+
+  /** A random number from 0 to 1. */
+  get jitter(): Effect.Effect<number> {
+    return this.random.next
   }
 
   private readonly makeId: Effect.Effect<string> = Effect.suspend(() =>
@@ -260,7 +276,7 @@ const open = (registry: Registry): SessionsShape["open"] =>
   handler: (session: Session) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<Session, never, Exclude<R, Scope.Scope>> =>
   Effect.uninterruptible(Effect.tap(registry.create(connection), (session) =>
-    registry.state === "accepting"
+    registry.phase === "accepting"
       ? startHandler(session, Effect.suspend(() => handler(session)))
       : Effect.void))
 
@@ -278,17 +294,11 @@ export const make = (
     const scheduler = yield* FiberRef.get(FiberRef.currentScheduler)
     const random = yield* Effect.random
     const runtime = yield* Effect.runtime<never>()
-    const registry = new Registry(options, policy, telemetry, clock, scheduler, random, runtime)
+    const phases = yield* SubscriptionRef.make<DrainPhase>("accepting")
+    const registry = new Registry(options, policy, telemetry, clock, scheduler, random, runtime, phases)
     yield* Effect.forkScoped(registry.sweep)
     const joinDrain = drain(registry)
-    yield* Effect.addFinalizer(() =>
-      Effect.zipRight(
-        joinDrain({}),
-        Effect.sync(() => {
-          registry.state = "closed"
-        })
-      )
-    )
+    yield* Effect.addFinalizer(() => joinDrain({}))
     const openOn = open(registry)
     return {
       open: openOn,
@@ -304,13 +314,17 @@ export const make = (
         return registry.sessions.size
       },
       get isAccepting() {
-        return registry.state === "accepting"
+        return registry.phase === "accepting"
       },
       unsafeForEach: (f) => {
         for (const session of registry.sessions) if (!session.isEnding) f(session)
       },
       drain: joinDrain,
       hurry: Effect.sync(() => registry.hurry()),
+      get phase() {
+        return registry.phase
+      },
+      phases: Stream.takeUntil(phases.changes, (phase) => phase === "done"),
       snapshot: Effect.sync(() => registry.tally.snapshot(registry))
     }
   })

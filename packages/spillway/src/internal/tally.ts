@@ -37,7 +37,7 @@ const add = (into: Mutable<LaneCounts>, counts: LaneCounts): void => {
 
 /** What the tally needs to know of the sessions that are alive. */
 export interface Living {
-  readonly state: Snapshot["state"]
+  readonly phase: Snapshot["phase"]
   readonly sessions: ReadonlySet<SessionImpl>
   readonly telemetry: { readonly totals: (totals: Totals) => void }
 }
@@ -88,7 +88,7 @@ export class Tally {
     const totals = this.totals(living.sessions)
     living.telemetry.totals(totals)
     return {
-      state: living.state,
+      phase: living.phase,
       sessions: living.sessions.size,
       opened: this.opened,
       exits: Object.fromEntries(tags.map((tag) => [tag, this.exits.get(tag) ?? 0])) as Record<ExitTag, number>,
