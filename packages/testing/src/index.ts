@@ -50,7 +50,7 @@ export * as MemoryTransport from "./MemoryTransport.js"
 export * as SessionLaws from "./SessionLaws.js"
 
 /**
- * Waiting until nothing more can run without time passing. Tests use it instead of sleeps.
+ * Waiting until nothing more can run without time passing, and letting virtual time pass. Tests use it instead of sleeps.
  *
  * @since 0.1.0
  */
