@@ -28,6 +28,7 @@ const documents = [
   "CONTRIBUTING.md",
   ...markdownIn("docs"),
   ...markdownIn("docs/adr"),
+  ...markdownIn("docs/guides"),
   ...readmesIn("packages"),
   ...readmesIn("examples")
 ]

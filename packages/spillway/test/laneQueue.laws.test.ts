@@ -4,9 +4,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
+import { QueueModel, rules, type Shed } from "../../testing/src/internal/outboxModel.js"
 import { LaneQueue, type LaneQueueOptions, REJECTED_FULL, WOULD_WAIT } from "../src/internal/laneQueue.js"
 import type { LaneIndex } from "../src/Lane.js"
-import { QueueModel, rules, type Shed } from "./laneQueueModel.js"
 
 const seed = Number(process.env["LAWS_SEED"] ?? 20_240_229)
 const numRuns = Number(process.env["LAWS_RUNS"] ?? 250)

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import { options, rules } from "../../testing/src/internal/outboxModel.js"
 import type { LaneQueueOptions } from "../src/internal/laneQueue.js"
 import * as Queue from "../src/internal/laneQueue.js"
 import type { LaneIndex } from "../src/Lane.js"
-import { options, rules } from "./laneQueueModel.js"
 
 const control = 0
 const critical = 1

@@ -3,10 +3,10 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
+import { options, rules } from "../../testing/src/internal/outboxModel.js"
 import { REJECTED_CLOSED, REJECTED_FULL } from "../src/internal/laneQueue.js"
 import { OutboxCore, type Waiter } from "../src/internal/outbox.js"
 import type { LaneIndex } from "../src/Lane.js"
-import { options, rules } from "./laneQueueModel.js"
 
 const seed = 20_240_229
 

@@ -1,13 +1,17 @@
 /**
- * Waiting until nothing more can run without time passing. Tests use it instead of sleeps.
+ * Waiting until nothing more can run without time passing, and letting virtual time pass. Tests use it instead of sleeps.
  *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
+import * as Layer from "effect/Layer"
 import type * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 
 /**
  * A scheduler that knows whether it has work. `settle` asks one that has this property; Effect's own ones have not.
@@ -72,3 +76,45 @@ const rest = (turnsLeft: number): Effect.Effect<void> =>
  * @category testing
  */
 export const settle: Effect.Effect<void> = Effect.zipRight(turn, rest(turnsMax))
+
+/**
+ * Lets virtual time pass, with everything at rest before and after: nothing that was ready misses the passing, and all
+ * that it caused has happened.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export const advance = (duration: Duration.DurationInput): Effect.Effect<void> =>
+  settle.pipe(Effect.zipRight(TestClock.adjust(duration)), Effect.zipRight(settle))
+
+/** Seconds of virtual time that a release may take. */
+const releaseSecondsMax = 120
+
+/**
+ * Provides a layer, and releases it while virtual time passes. With `Effect.provide` a release that waits for something
+ * (an answer that travels, a deadline) hangs under `TestClock`, because nothing moves the clock at the end of a test.
+ *
+ * **Errors** What the body and the layer fail with. A release of more than two minutes is a defect.
+ *
+ * @since 0.1.0
+ * @category testing
+ */
+export const provide =
+  <ROut, E2, RIn>(layer: Layer.Layer<ROut, E2, RIn>) =>
+  <A, E, R>(body: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, RIn | Exclude<R, ROut>> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const exit = yield* restore(
+          Effect.flatMap(Layer.buildWithScope(layer, scope), (context) => Effect.provide(body, context))
+        ).pipe(Effect.exit)
+        const release = yield* Effect.forkDaemon(Scope.close(scope, exit))
+        yield* settle
+        for (let seconds = 0; seconds < releaseSecondsMax && release.unsafePoll() === null; seconds++) {
+          yield* advance("1 second")
+        }
+        if (release.unsafePoll() === null) return yield* Effect.dieMessage("the release took more than two minutes")
+        yield* Fiber.join(release)
+        return yield* exit
+      })
+    )

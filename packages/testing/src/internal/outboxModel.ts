@@ -2,9 +2,34 @@
  * The naive model of the lane queue: arrays, no indices, no totals, and every decision tried on a copy first. Slow and
  * obvious on purpose.
  */
-import type { LaneQueueOptions, ShedReason } from "../src/internal/laneQueue.js"
-import * as Queue from "../src/internal/laneQueue.js"
-import type { LaneIndex } from "../src/Lane.js"
+import type { LaneIndex } from "spillway/Lane"
+import type { WhenFull } from "spillway/Overflow"
+
+/** What becomes of an offer: the number of messages that it evicted, or one of these. */
+export const CONFLATED = -1
+export const REJECTED_FULL = -2
+export const REJECTED_PRESSURE = -3
+export const REJECTED_LARGE = -4
+export const REJECTED_CLOSED = -5
+export const WOULD_WAIT = -6
+export const DISCONNECT = -7
+
+export interface ModelRule {
+  readonly whenFull: WhenFull
+  readonly maxAgeMs: number
+}
+
+export interface ModelOptions {
+  readonly itemsMax: number
+  readonly bytesMax: number
+  readonly reserveItems: number
+  readonly reserveBytes: number
+  readonly rules: readonly [ModelRule, ModelRule, ModelRule, ModelRule]
+  readonly importantPerBulk: number
+  readonly refuseBulkAbove: number
+}
+
+export type ShedReason = "evicted" | "conflated" | "expired"
 
 export interface Entry {
   readonly id: number
@@ -28,7 +53,7 @@ const sum = (entries: ReadonlyArray<Entry>): number => entries.reduce((total, en
 /** The four lanes at one instant. Copied for every "what if". */
 type Lanes = readonly [Array<Entry>, Array<Entry>, Array<Entry>, Array<Entry>]
 
-export const options = (overrides: Partial<LaneQueueOptions> = {}): LaneQueueOptions => ({
+export const options = (overrides: Partial<ModelOptions> = {}): ModelOptions => ({
   itemsMax: 10,
   bytesMax: 1000,
   reserveItems: 3,
@@ -40,9 +65,9 @@ export const options = (overrides: Partial<LaneQueueOptions> = {}): LaneQueueOpt
 })
 
 export const rules = (
-  overrides: { readonly [I in LaneIndex]?: Partial<Queue.LaneRule> }
-): LaneQueueOptions["rules"] => {
-  const rule = (lane: LaneIndex): Queue.LaneRule => ({
+  overrides: { readonly [I in LaneIndex]?: Partial<ModelRule> }
+): ModelOptions["rules"] => {
+  const rule = (lane: LaneIndex): ModelRule => ({
     whenFull: "evictLower",
     maxAgeMs: Infinity,
     ...overrides[lane]
@@ -57,14 +82,14 @@ export class QueueModel {
   shed: Array<Shed> = []
   private run = 0
 
-  constructor(readonly options: LaneQueueOptions) {}
+  constructor(readonly options: ModelOptions) {}
 
   offer(id: number, bytes: number, lane: LaneIndex, key: unknown, maxAgeMs: number, now: number): number {
-    if (this.closed) return Queue.REJECTED_CLOSED
+    if (this.closed) return REJECTED_CLOSED
     const code = this.decide(id, bytes, lane, key, maxAgeMs, now)
-    if (code === Queue.WOULD_WAIT) return code
+    if (code === WOULD_WAIT) return code
     this.counters[lane].offered++
-    if (code <= Queue.REJECTED_FULL) this.counters[lane].rejected++
+    if (code <= REJECTED_FULL) this.counters[lane].rejected++
     return code
   }
 
@@ -93,7 +118,7 @@ export class QueueModel {
     return share > 0 && this.run >= share ? 3 : 2
   }
 
-  close(): Array<Queue.Returned<number>> {
+  close(): Array<{ readonly item: number; readonly lane: LaneIndex; readonly bytes: number; readonly seq: number }> {
     this.closed = true
     const rest = ([0, 1, 2, 3] as const).flatMap((lane) => {
       this.counters[lane].returned += this.lanes[lane].length
@@ -118,25 +143,25 @@ export class QueueModel {
 
   private decide(id: number, bytes: number, lane: LaneIndex, key: unknown, maxAgeMs: number, now: number): number {
     const { bytesMax, reserveBytes } = this.options
-    if (bytes > (lane === 0 ? reserveBytes : bytesMax)) return Queue.REJECTED_LARGE
+    if (bytes > (lane === 0 ? reserveBytes : bytesMax)) return REJECTED_LARGE
     const rule = this.options.rules[lane]
     const expires = now + Math.min(maxAgeMs, rule.maxAgeMs)
     const entry: Entry = { id, bytes, key, seq: this.counters[lane].offered + 1, enqueuedAt: now, expires }
     const replaced = key === undefined ? undefined : this.lanes[lane].find((other) => other.key === key)
-    if (replaced === undefined && lane === 3 && this.refusesBulk()) return Queue.REJECTED_PRESSURE
+    if (replaced === undefined && lane === 3 && this.refusesBulk()) return REJECTED_PRESSURE
     if (this.attempt(this.lanes, lane, entry, now, 4) !== undefined) return this.commit(lane, entry, now, 4)
-    if (rule.whenFull === "dropNewest") return Queue.REJECTED_FULL
+    if (rule.whenFull === "dropNewest") return REJECTED_FULL
     for (const shared of lane === 0 ? [0] as const : [1, 2, 3] as const) this.expire(shared, now)
     if (replaced !== undefined && !this.lanes[lane].includes(replaced) && lane === 3 && this.refusesBulk()) {
-      return Queue.REJECTED_PRESSURE
+      return REJECTED_PRESSURE
     }
     const replaces = key !== undefined && this.lanes[lane].some((other) => other.key === key)
     for (const from of this.stages(lane, key, replaces)) {
       if (this.attempt(this.lanes, lane, entry, now, from) !== undefined) return this.commit(lane, entry, now, from)
     }
-    if (rule.whenFull === "suspend") return Queue.WOULD_WAIT
-    if (rule.whenFull === "disconnect") return Queue.DISCONNECT
-    return lane < 2 ? Queue.WOULD_WAIT : Queue.REJECTED_FULL
+    if (rule.whenFull === "suspend") return WOULD_WAIT
+    if (rule.whenFull === "disconnect") return DISCONNECT
+    return lane < 2 ? WOULD_WAIT : REJECTED_FULL
   }
 
   /** From which lane downward may be evicted, in the order to try. 4 is nothing at all. */
@@ -164,7 +189,7 @@ export class QueueModel {
       shed.push({ id: gone.id, lane: victim, reason: gone.expires <= now ? "expired" : "evicted" })
     }
     if (replaced !== undefined) shed.push({ id: replaced.id, lane, reason: "conflated" })
-    return { lanes, shed, code: replaced !== undefined ? Queue.CONFLATED : evictions(shed) }
+    return { lanes, shed, code: replaced !== undefined ? CONFLATED : evictions(shed) }
   }
 
   private commit(lane: LaneIndex, entry: Entry, now: number, from: number): number {
