@@ -15,6 +15,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "CloseReason",
     "SpillwayError",
     "Limits",
+    "Label",
     "internal/invariant",
     "internal/text",
     "internal/json"
@@ -30,7 +31,21 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/turnScheduler"
   ],
   ["Overflow", "Outbox", "internal/outbox*"],
-  ["Transport", "Exit", "Telemetry", "Tasks"],
+  [
+    "Transport",
+    "Dialer",
+    "Exit",
+    "Telemetry",
+    "Tasks",
+    "TaskMetrics",
+    "Breaker",
+    "internal/breaker*",
+    "internal/bounded",
+    "internal/tasks",
+    "internal/taskMetrics",
+    "internal/supervise",
+    "internal/gather"
+  ],
   [
     "Session",
     "SessionOptions",
@@ -40,7 +55,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/drain",
     "internal/tally"
   ],
-  ["Hub"],
+  ["Hub", "Link", "internal/link*"],
   ["Metrics", "Prometheus"]
 ]
 
