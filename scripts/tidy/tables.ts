@@ -40,7 +40,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/drain",
     "internal/tally"
   ],
-  ["Hub"],
+  ["Hub", "internal/hub*"],
   ["Metrics", "Prometheus"]
 ]
 

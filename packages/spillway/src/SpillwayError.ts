@@ -78,9 +78,31 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
 }
 
 /**
+ * A subscription would go over a bound; nothing was subscribed. `limit` says whose: a session's own (unsubscribe from
+ * something first) or the hub's (nothing that this session can do about).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TooManyTopics extends Data.TaggedError("TooManyTopics")<{
+  readonly limit: "session" | "hub"
+  readonly topicsMax: number
+}> {
+  override get message(): string {
+    return `more than ${this.topicsMax} topics for the ${this.limit}; nothing was subscribed`
+  }
+}
+
+/**
  * Union of all failures.
  *
  * @since 0.1.0
  * @category errors
  */
-export type SpillwayError = InvalidOption | OutboxClosed | ConnectionClosed | TransportClosed | InvalidMessage
+export type SpillwayError =
+  | InvalidOption
+  | OutboxClosed
+  | ConnectionClosed
+  | TransportClosed
+  | InvalidMessage
+  | TooManyTopics

@@ -22,6 +22,14 @@ export * as Exit from "./Exit.js"
 export * as Frame from "./Frame.js"
 
 /**
+ * The hub: who gets what. Broadcast to all sessions, topics with members, the last values of a topic for those who come
+ * later, and presence.
+ *
+ * @since 0.1.0
+ */
+export * as Hub from "./Hub.js"
+
+/**
  * The four priority lanes of a session, from most to least urgent: `control`, `critical`, `important`, `bulk`.
  *
  * @since 0.1.0
