@@ -79,13 +79,13 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
 
 /**
  * A subscription would go over a bound; nothing was subscribed. `limit` says whose: a session's own (unsubscribe from
- * something first) or the hub's (nothing that this session can do about).
+ * something first) or the server's (nothing that this session can do about).
  *
  * @since 0.1.0
  * @category errors
  */
 export class TooManyTopics extends Data.TaggedError("TooManyTopics")<{
-  readonly limit: "session" | "hub"
+  readonly limit: "session" | "server"
   readonly topicsMax: number
 }> {
   override get message(): string {

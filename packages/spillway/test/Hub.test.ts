@@ -246,7 +246,7 @@ describe("Hub", () => {
         yield* hub.subscribe(a, ["1", "2", "2", Hub.prefix("3")])
         yield* hub.subscribe(a, ["1", Hub.prefix("3")])
         const full = yield* Effect.flip(hub.subscribe(b, ["5", "6"]))
-        assert.deepInclude(full, { limit: "hub", topicsMax: 4 })
+        assert.deepInclude(full, { limit: "server", topicsMax: 4 })
         yield* hub.subscribe(b, ["1", "2", "5"])
         assert.deepInclude(hub.stats, { topics: 3, prefixes: 1, subscriptions: 6 })
       })

@@ -58,12 +58,12 @@ class Model {
     return this.subscriptions.get(who)?.some((id) => matches(id, topic)) === true
   }
 
-  add(who: number, ids: ReadonlyArray<string>): "session" | "hub" | ReadonlyArray<string> | undefined {
+  add(who: number, ids: ReadonlyArray<string>): "session" | "server" | ReadonlyArray<string> | undefined {
     const own = this.subscriptions.get(who)
     if (own === undefined) return undefined
     const added = [...new Set(ids)].filter((id) => !own.includes(id))
     if (own.length + added.length > limits.topicsPerSessionMax) return "session"
-    if (new Set([...this.known(), ...added]).size > Math.max(limits.topicsMax, this.known().size)) return "hub"
+    if (new Set([...this.known(), ...added]).size > Math.max(limits.topicsMax, this.known().size)) return "server"
     for (const id of added) {
       const missed = this.retained.filter(({ topic }) => matches(id, topic) && !this.reaches(who, topic))
       // By topic in the order in which topics came to be kept; the order inside a topic is that of the list.
@@ -251,7 +251,7 @@ describe("HubTopics", () => {
         "left with subscriptions",
         "replayed",
         "too many for the session",
-        "too many for the hub",
+        "too many for the server",
         "several receivers",
         "several subscriptions lead to one session"
       ]

@@ -150,7 +150,7 @@ export class HubTopics {
     }
     const made = added.filter((selector) => !this.isKnown(selector)).length
     if (made > 0 && this.subscribedTopics + this.prefixes.size + made > topicsMax) {
-      return new TooManyTopics({ limit: "hub", topicsMax })
+      return new TooManyTopics({ limit: "server", topicsMax })
     }
     for (const selector of added) {
       if (typeof selector === "string") this.addTopic(member, selector)
