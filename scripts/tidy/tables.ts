@@ -24,6 +24,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/laneQueue",
     "internal/pressure",
     "internal/slow",
+    "internal/lag",
     "internal/deadlines",
     "internal/histogram",
     "internal/inbox",
@@ -40,7 +41,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/drain",
     "internal/tally"
   ],
-  ["Hub", "internal/hub*"],
+  ["Hub", "internal/hub*", "SlowConsumers", "internal/slowConsumers"],
   ["Metrics", "Prometheus"]
 ]
 
@@ -66,7 +67,10 @@ export const fileLinesHardMax = 500
 export const functionLinesMax = 60
 
 /** Files of up to `fileLinesHardMax` lines: path and reason. */
-export const longFiles: Readonly<Record<string, string>> = {}
+export const longFiles: Readonly<Record<string, string>> = {
+  "packages/spillway/src/internal/laneQueue.ts":
+    "one structure: every operation moves the same counts, and the invariants hold between them only here"
+}
 
 /** Functions of more than `functionLinesMax` lines: `path#name` and reason. */
 export const longFunctions: Readonly<Record<string, string>> = {}

@@ -104,6 +104,13 @@ export * as SessionOptions from "./SessionOptions.js"
 export * as Sessions from "./Sessions.js"
 
 /**
+ * Slow consumers: who lags, why, and what is done about it, as a policy that is data.
+ *
+ * @since 0.1.0
+ */
+export * as SlowConsumers from "./SlowConsumers.js"
+
+/**
  * Every failure that a Spillway effect can have. One class per thing that a caller can do about it; outcomes of normal
  * operation (shedding, closing) are values, see `Outcome` and `Session.Exit`.
  *

@@ -56,6 +56,8 @@ export class Registry implements SessionHost {
   readonly tally = new Tally()
   readonly queueOptions: LaneQueueOptions
   readonly marks: Policy
+  readonly calmItems: number
+  readonly calmBytes: number
   readonly slow: SlowOptions
   phase: DrainPhase = "accepting"
   hurried = false
@@ -87,6 +89,8 @@ export class Registry implements SessionHost {
       : undefined
     this.queueOptions = queueOptionsOf(options, policy)
     this.marks = policy
+    this.calmItems = Math.floor(policy.pressureAt * options.outboxItemsMax) - 1
+    this.calmBytes = Math.floor(policy.pressureAt * options.outboxBytesMax) - 1
     this.slow = {
       slowAfterMs: options.slowThreshold,
       slowEventsMax: options.slowEventsMax,

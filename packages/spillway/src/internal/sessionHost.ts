@@ -25,6 +25,9 @@ export interface SessionHost {
   readonly options: Resolved
   readonly queueOptions: LaneQueueOptions
   readonly marks: PressureMarks
+  /** Up to this much queued a session that is not under pressure does not come under it. */
+  readonly calmItems: number
+  readonly calmBytes: number
   readonly slow: SlowOptions
   readonly telemetry: TelemetryShape
   /** Calls `pump` once before the current turn of the scheduler ends, together with all other sessions. */

@@ -159,11 +159,16 @@ export class SessionWriter {
 
   private offered(code: number, lane: Lane.LaneIndex, now: number): Outcome {
     this.updatePressure()
-    if (code >= CONFLATED && lane !== 0) this.owner.timers.lastTrafficAt = now
+    const { host, timers } = this.owner
+    // Asked first: nearly always nobody wants to know, and every object that is not looked at makes a broadcast cheaper.
+    if (host.options.idleTimeout !== Infinity && code >= CONFLATED && lane !== 0) timers.lastTrafficAt = now
     return outcomeOf(code)
   }
 
   private updatePressure(): void {
+    const { countedBytes, countedItems } = this.outbox.queue
+    const { calmBytes, calmItems } = this.owner.host
+    if (countedItems <= calmItems && countedBytes <= calmBytes && !this.pressure.isPressed) return
     if (this.pressure.update(this.outbox.queue.fillRatio) && this.pressure.isPressed) {
       this.owner.host.telemetry.pressureEntered()
     }
@@ -206,6 +211,7 @@ export class SessionWriter {
     for (let batch = 0; batch < batchesPerPump; batch++) {
       if (this.inFlight || !this.owner.linkAlive) return false
       if (!this.writeBatch()) return true
+      if (this.outbox.queue.queuedItems === 0 && this.outbox.waiterCount === 0) return !this.inFlight
     }
     return undefined
   }
@@ -215,33 +221,28 @@ export class SessionWriter {
     const { outbox, owner } = this
     const connection = owner.connection
     const queue = outbox.queue
-    const now = this.owner.host.clock.unsafeCurrentTimeMillis()
-    let next = outbox.peekBytes(now)
-    if (next < 0) {
+    const now = owner.host.clock.unsafeCurrentTimeMillis()
+    const taken0 = queue.takenOf(0)
+    const taken1 = queue.takenOf(1)
+    const taken2 = queue.takenOf(2)
+    const taken3 = queue.takenOf(3)
+    let item = outbox.take(now)
+    if (item === undefined) {
       // What was queued may just have expired.
       this.updatePressure()
       return false
     }
     let room = belowLaneBytes
-    let isFirst = true
-    const taken0 = queue.takenOf(0)
-    const taken1 = queue.takenOf(1)
-    const taken2 = queue.takenOf(2)
-    const taken3 = queue.takenOf(3)
+    owner.host.telemetry.sojourn(queue.lastLane, now - queue.lastEnqueuedAt)
     connection.cork()
     do {
-      const item = outbox.take(now)!
-      const lane = queue.lastLane
-      const seq = queue.lastSeq
-      if (isFirst) this.owner.host.telemetry.sojourn(lane, now - queue.lastEnqueuedAt)
-      isFirst = false
       room -= queue.lastBytes
       if (item instanceof Tracked) {
         ;(this.tracked ??= []).push(item)
-        connection.write(item.frame, seq)
-      } else connection.write(item, seq)
-      next = outbox.peekBytes(now)
-    } while (next >= 0 && next <= room)
+        connection.write(item.frame, queue.lastSeq)
+      } else connection.write(item, queue.lastSeq)
+      item = outbox.take(now, room)
+    } while (item !== undefined)
     this.inFlightBytes = belowLaneBytes - room
     this.sendStartedAt = now
     this.updatePressure()
@@ -285,6 +286,33 @@ export class SessionWriter {
       for (const item of tracked) item.settle({ _tag: "Sent" })
     }
     if (this.slow.note(duration, now) && this.slow.isSlow) this.owner.becameSlow("slow sends")
+  }
+
+  /** How long the oldest queued message has waited; 0 when none is queued. */
+  oldestMillis(now: number): number {
+    const oldestAt = this.outbox.queue.oldestAt
+    return oldestAt === Infinity ? 0 : Math.max(0, now - oldestAt)
+  }
+
+  /** How long the write in flight has made no progress; 0 when none is. */
+  stalledMillis(now: number): number {
+    return this.inFlight ? this.owner.timers.stalledMillis(now, this.owner.connection.writeProgress) : 0
+  }
+
+  /** Sheds everything queued in the lanes from this one down. Returns how many messages. */
+  shed(from: 2 | 3): number {
+    const shed = this.outbox.shed(from, this.now)
+    this.updatePressure()
+    return shed
+  }
+
+  /** Halves the outbox and doubles the send timeout, or restores both. Holds for the running session, at once. */
+  throttle(isOn: boolean): void {
+    const { bytesMax, itemsMax } = this.owner.host.queueOptions
+    const { sendTimeout } = this.owner.host.options
+    this.outbox.resize(isOn ? Math.ceil(itemsMax / 2) : itemsMax, isOn ? Math.ceil(bytesMax / 2) : bytesMax, this.now)
+    this.owner.timers.sendTimeout = isOn ? sendTimeout * 2 : sendTimeout
+    this.updatePressure()
   }
 
   /** Takes no more offers; those that wait are told. */
