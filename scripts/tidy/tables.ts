@@ -16,6 +16,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "SpillwayError",
     "Limits",
     "internal/invariant",
+    "internal/frameImpl",
     "internal/text",
     "internal/json"
   ],
@@ -25,6 +26,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/pressure",
     "internal/slow",
     "internal/lag",
+    "internal/ledger",
+    "internal/budgetState",
     "internal/deadlines",
     "internal/histogram",
     "internal/inbox",
@@ -41,7 +44,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/drain",
     "internal/tally"
   ],
-  ["Hub", "internal/hub*", "SlowConsumers", "internal/slowConsumers"],
+  ["Hub", "internal/hub*", "SlowConsumers", "internal/slowConsumers", "Budget", "internal/budget"],
   ["Metrics", "Prometheus"]
 ]
 

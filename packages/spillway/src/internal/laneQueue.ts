@@ -128,6 +128,10 @@ export class LaneQueue<A> {
     return this.ring(lane).taken
   }
 
+  queuedBytesOf(lane: LaneIndex): number {
+    return this.ring(lane).queuedBytes
+  }
+
   counters(lane: LaneIndex): LaneCounters {
     return this.ring(lane).counters()
   }

@@ -29,6 +29,8 @@ class Tracked {
 
 type Item = Frame.Frame | Tracked
 
+const frameOf = (item: Item): Frame.Frame => item instanceof Tracked ? item.frame : item
+
 /** What the writer needs of its session. */
 export interface WriterOwner extends Hosted {
   readonly host: SessionHost
@@ -66,6 +68,8 @@ export class SessionWriter {
   private lostByLane: ByLane | undefined = undefined
   /** Called when nothing is queued or in flight any more, while the ending flushes. */
   onDrained: (() => void) | undefined = undefined
+  /** What the ledger of all sessions was last told. */
+  private chargedBytes = 0
   private sendStartedAt = 0
   private dirty = false
   private tracked: Array<Tracked> | undefined = undefined
@@ -89,7 +93,7 @@ export class SessionWriter {
       message.maxAgeMillis,
       now
     )
-    return this.offered(code, lane, now)
+    return this.offered(code, message.frame, lane, now)
   }
 
   send(message: Message): Effect.Effect<Outcome> {
@@ -101,7 +105,7 @@ export class SessionWriter {
       const code = this.outbox.attempt(message.frame, bytes, lane, message.key, message.maxAgeMillis, now)
       return code === WOULD_WAIT
         ? this.offerWaiting(message.frame, message)
-        : toEffect(this.offered(code, lane, now))
+        : toEffect(this.offered(code, message.frame, lane, now))
     })
   }
 
@@ -112,14 +116,14 @@ export class SessionWriter {
       let settled: Outcome | undefined = undefined
       let wake: ((outcome: Outcome) => void) | undefined = undefined
       const onCode = (code: number): void => {
-        settled = this.offered(code, lane, this.now)
+        settled = this.offered(code, message.frame, lane, this.now)
         wake?.(settled)
       }
       const lane = Lane.toIndex(message.lane)
       const { key, maxAgeMillis } = message
       const bytes = this.bytesOf(message, lane)
       const waiter = this.outbox.offerOrWait(item, bytes, lane, key, maxAgeMillis, this.now, onCode)
-      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter, lane, this.now))
+      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter, message.frame, lane, this.now))
       const suspended = Effect.async<Outcome>((resume) => {
         wake = (outcome) => resume(Effect.succeed(outcome))
         if (settled !== undefined) wake(settled)
@@ -157,7 +161,8 @@ export class SessionWriter {
     return frame.tail === undefined ? frame.byteLength : Frame.byteLengthWith(frame, this.outbox.queue.nextSeq(lane))
   }
 
-  private offered(code: number, lane: Lane.LaneIndex, now: number): Outcome {
+  private offered(code: number, frame: Frame.Frame, lane: Lane.LaneIndex, now: number): Outcome {
+    if (code >= CONFLATED) this.owner.host.ledger.hold(frame)
     this.updatePressure()
     const { host, timers } = this.owner
     // Asked first: nearly always nobody wants to know, and every object that is not looked at makes a broadcast cheaper.
@@ -165,13 +170,21 @@ export class SessionWriter {
     return outcomeOf(code)
   }
 
+  /** After each change of what is queued or in flight. */
   private updatePressure(): void {
+    this.charge()
     const { countedBytes, countedItems } = this.outbox.queue
     const { calmBytes, calmItems } = this.owner.host
     if (countedItems <= calmItems && countedBytes <= calmBytes && !this.pressure.isPressed) return
     if (this.pressure.update(this.outbox.queue.fillRatio) && this.pressure.isPressed) {
       this.owner.host.telemetry.pressureEntered()
     }
+  }
+
+  private charge(): void {
+    const bytes = this.outbox.queue.queuedBytes + this.inFlightBytes
+    this.owner.host.ledger.chargedBytes += bytes - this.chargedBytes
+    this.chargedBytes = bytes
   }
 
   /** Outbox hook: something became takeable. */
@@ -183,6 +196,7 @@ export class SessionWriter {
 
   /** Outbox hook: a queued message was shed. */
   onShed(item: Item, _lane: Lane.LaneIndex, reason: ShedReason): void {
+    this.owner.host.ledger.release(frameOf(item))
     if (item instanceof Tracked) {
       item.settle({ _tag: reason === "evicted" ? "Evicted" : reason === "expired" ? "Expired" : "Conflated" })
     }
@@ -237,10 +251,10 @@ export class SessionWriter {
     connection.cork()
     do {
       room -= queue.lastBytes
-      if (item instanceof Tracked) {
-        ;(this.tracked ??= []).push(item)
-        connection.write(item.frame, queue.lastSeq)
-      } else connection.write(item, queue.lastSeq)
+      const frame = frameOf(item)
+      if (item instanceof Tracked) (this.tracked ??= []).push(item)
+      owner.host.ledger.release(frame)
+      connection.write(frame, queue.lastSeq)
       item = outbox.take(now, room)
     } while (item !== undefined)
     this.inFlightBytes = belowLaneBytes - room
@@ -276,6 +290,7 @@ export class SessionWriter {
     this.inFlightByLane = undefined
     this.sentBytes += this.inFlightBytes
     this.inFlightBytes = 0
+    this.charge()
     const duration = now - this.sendStartedAt
     this.sends++
     this.sendMillisTotal += duration
@@ -297,6 +312,10 @@ export class SessionWriter {
   /** How long the write in flight has made no progress; 0 when none is. */
   stalledMillis(now: number): number {
     return this.inFlight ? this.owner.timers.stalledMillis(now, this.owner.connection.writeProgress) : 0
+  }
+
+  queuedBytesOf(lane: Lane.LaneIndex): number {
+    return this.outbox.queue.queuedBytesOf(lane)
   }
 
   /** Sheds everything queued in the lanes from this one down. Returns how many messages. */
@@ -325,6 +344,7 @@ export class SessionWriter {
   giveUp(): void {
     this.sealed = true
     for (const returned of this.outbox.close()) {
+      this.owner.host.ledger.release(frameOf(returned.item))
       if (returned.item instanceof Tracked) returned.item.settle({ _tag: "Undelivered" })
     }
     this.lostByLane ??= this.inFlightByLane
