@@ -45,9 +45,10 @@ const appLayer = (settings: Settings.SettingsShape) =>
   announceLayer.pipe(
     Layer.provide(Layer.unwrapEffect(Effect.map(Http.router, (router) => HttpServer.serve(router)))),
     Layer.provide([HostFeed.layer, Heartbeats.layer]),
+    Layer.provideMerge(Topics.layer),
     Layer.provideMerge(SpillwayServer.layer(Settings.toSessionOptions(settings))),
     Layer.provide([Overflow.layerDefault, Metrics.layer]),
-    Layer.provide([Topics.layer, Host.layer, Page.layer, Process.layer]),
+    Layer.provide([Host.layer, Page.layer, Process.layer]),
     Layer.provide(Guard.layerHttpServer({ port: settings.port, host: settings.host })),
     Layer.provide(Layer.succeed(Settings.Settings, settings))
   )

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -6,6 +7,7 @@ import * as Frame from "spillway/Frame"
 import type * as Message from "spillway/Message"
 import * as Outcome from "spillway/Outcome"
 import type * as Session from "spillway/Session"
+import { Sessions } from "spillway/Sessions"
 import * as Topics from "../src/Topics.js"
 
 /** A session of which only the outbox matters: it keeps what it is offered and answers with the given outcome. */
@@ -20,12 +22,16 @@ const fakeSession = (outcome: Outcome.Outcome = Outcome.queued) => {
   return { session, offered, texts: () => offered.map((message) => Frame.toText(message.frame, 1)) }
 }
 
+/** Nothing here publishes to all sessions, which is all that the hub wants their owner for. */
+const makeTopics = (topicsMax: number) =>
+  Effect.provideService(Topics.make(topicsMax), Sessions, {} as Context.Tag.Service<typeof Sessions>)
+
 const content = { lane: "important", data: 1 } as const
 
 describe("Topics", () => {
   it.scoped("a publication reaches every subscriber of its topic once, and nobody else, with one frame", () =>
     Effect.gen(function*() {
-      const topics = Topics.make(10)
+      const topics = yield* makeTopics(10)
       const [a, b, c] = [fakeSession(), fakeSession(), fakeSession()]
       for (const { session } of [a, b, c]) yield* topics.join(session)
       yield* topics.subscribe(a.session, ["x", "y"])
@@ -39,7 +45,7 @@ describe("Topics", () => {
 
   it.scoped("the result counts what became of each offer", () =>
     Effect.gen(function*() {
-      const topics = Topics.make(10)
+      const topics = yield* makeTopics(10)
       const outcomes = [Outcome.queued, Outcome.queuedEvicting(3), Outcome.conflated, Outcome.rejected("LaneFull")]
       for (const outcome of outcomes) {
         const { session } = fakeSession(outcome)
@@ -57,7 +63,7 @@ describe("Topics", () => {
 
   it.effect("membership is released when the session's scope ends, and nothing is left", () =>
     Effect.gen(function*() {
-      const topics = Topics.make(10)
+      const topics = yield* makeTopics(10)
       const scope = yield* Scope.make()
       const { offered, session } = fakeSession()
       yield* Scope.extend(topics.join(session), scope)
@@ -72,7 +78,7 @@ describe("Topics", () => {
 
   it.scoped("unsubscribing ends the messages of that topic; of an unknown topic it does nothing", () =>
     Effect.gen(function*() {
-      const topics = Topics.make(10)
+      const topics = yield* makeTopics(10)
       const { offered, session } = fakeSession()
       yield* topics.join(session)
       yield* topics.subscribe(session, ["x", "y"])
@@ -85,7 +91,7 @@ describe("Topics", () => {
 
   it.scoped("a session has at most 128 topics; a subscription beyond is refused whole", () =>
     Effect.gen(function*() {
-      const topics = Topics.make(1000)
+      const topics = yield* makeTopics(1000)
       const { session } = fakeSession()
       yield* topics.join(session)
       yield* topics.subscribe(session, Array.from({ length: 127 }, (_, i) => `t${i}`))
@@ -98,7 +104,7 @@ describe("Topics", () => {
 
   it.scoped("the server has a bounded number of topics, and unused ones make room", () =>
     Effect.gen(function*() {
-      const topics = Topics.make(2)
+      const topics = yield* makeTopics(2)
       const { session } = fakeSession()
       yield* topics.join(session)
       yield* topics.subscribe(session, ["x", "y"])
@@ -110,7 +116,7 @@ describe("Topics", () => {
 
   it.scoped("a later subscriber gets the values that are kept, the latest of each name", () =>
     Effect.gen(function*() {
-      const topics = Topics.make(10)
+      const topics = yield* makeTopics(10)
       const { session, texts } = fakeSession()
       yield* topics.join(session)
       for (const [name, data] of [["a", 1], ["b", 2], ["a", 3]] as const) {

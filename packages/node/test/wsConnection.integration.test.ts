@@ -46,6 +46,53 @@ const clog = (connection: Connection): number => {
   throw new Error("64 MiB were taken by the kernel")
 }
 
+describe("writing beside ws", () => {
+  it.scopedLive("W2 a ping or close in the middle of a gathered write comes after what was written before it", () =>
+    Effect.gen(function*() {
+      const { client, connection } = yield* pair()
+      connection.cork()
+      connection.write(Frame.text("a"), 0)
+      assert.strictEqual(connection.bufferedBytes, 3)
+      connection.ping()
+      connection.write(Frame.text("b"), 0)
+      connection.close(1000, "")
+      connection.write(Frame.text("c"), 0)
+      assert.isFalse(connection.uncork())
+      const expected = Buffer.from([0x81, 1, 0x61, 0x89, 0, 0x81, 1, 0x62, 0x88, 2, 0x03, 0xe8])
+      yield* eventually("frames", () => client.rest.length >= expected.length)
+      assert.deepStrictEqual(client.rest, expected)
+    }))
+
+  it.scopedLive("W2 nothing is written after a close was sent, nor after terminate in a gathered write", () =>
+    Effect.gen(function*() {
+      const closing = yield* pair()
+      closing.connection.close(1000, "")
+      assert.isFalse(send(closing.connection, Frame.text("late")))
+      yield* eventually("close frame", () => closing.client.rest.length >= 4)
+      const gone = yield* pair()
+      gone.connection.cork()
+      gone.connection.write(Frame.text("never"), 0)
+      gone.connection.terminate()
+      assert.isFalse(gone.connection.uncork())
+      yield* eventually("closed", () => gone.recorder.log.some((entry) => entry === "close"))
+      assert.deepStrictEqual(closing.client.rest, Buffer.from([0x88, 2, 0x03, 0xe8]))
+      assert.strictEqual(gone.client.rest.length, 0)
+    }))
+
+  it.scopedLive("W2 while the client is in the middle of a fragmented message, whole frames go out and its message arrives", () =>
+    Effect.gen(function*() {
+      const { client, connection, recorder } = yield* pair()
+      client.socket.write(frame("he", 1, false))
+      client.socket.write(frame("p", 9))
+      yield* eventually("pong", () => client.rest.length >= 3)
+      assert.isTrue(send(connection, Frame.text("a"), Frame.text("b")))
+      client.socket.write(frame("llo", 0))
+      yield* eventually("message", () => recorder.log.length > 0)
+      assert.deepStrictEqual(client.rest, Buffer.from([0x8a, 1, 0x70, 0x81, 1, 0x61, 0x81, 1, 0x62]))
+      assert.deepStrictEqual(recorder.messages, ["hello"])
+    }))
+})
+
 describe("writing", () => {
   it.scopedLive("a gathered write leaves in order, and uncork is true once the kernel has every byte", () =>
     Effect.gen(function*() {

@@ -38,10 +38,27 @@ export type Exit =
   | { readonly _tag: "IdleTimeout" }
   | { readonly _tag: "ReceiveTimeout"; readonly waitedFor: "data" | "pong" | "handler" }
   | { readonly _tag: "SendTimeout" }
-  | { readonly _tag: "SlowConsumer"; readonly why: "slow sends" | "stalled" | "lane full" }
+  | { readonly _tag: "SlowConsumer"; readonly why: SlowReason }
   | { readonly _tag: "Overloaded" }
   | { readonly _tag: "ServerDraining"; readonly announced: boolean }
   | { readonly _tag: "ClosedByServer"; readonly reason: CloseReason.CloseReason }
+
+/**
+ * Why a session was ended as a slow consumer: its sends took long, its write stood still, a lane was full whose policy is
+ * to disconnect, or a rule of `SlowConsumers` (its reason).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SlowReason =
+  | "slow sends"
+  | "stalled"
+  | "lane full"
+  | "bytes"
+  | "items"
+  | "age"
+  | "no progress"
+  | "ack lag"
 
 /**
  * Tag of an exit; the closed set of values of the `reason` label in metrics.

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import { FrameImpl } from "./internal/frameImpl.js"
 import * as text_ from "./internal/text.js"
 
 /**
@@ -23,15 +24,6 @@ export interface Frame {
   readonly byteLength: number
   /** Whether the frame is sent as a binary WebSocket message; `false` is text. */
   readonly binary: boolean
-}
-
-class FrameImpl implements Frame {
-  constructor(
-    readonly data: Uint8Array,
-    readonly tail: Uint8Array | undefined,
-    readonly byteLength: number,
-    readonly binary: boolean
-  ) {}
 }
 
 /**

@@ -133,6 +133,19 @@ export interface Snapshot {
 }
 
 /**
+ * Memory that all sessions of an owner hold for their peers, in encoded bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Memory {
+  /** Queued and in flight, as charged to each session: a frame in a thousand outboxes counts a thousand times. */
+  readonly chargedBytes: number
+  /** Payloads of queued messages: a frame counts once, however many outboxes hold it. */
+  readonly heldBytes: number
+}
+
+/**
  * Shape of the service.
  *
  * @since 0.1.0
@@ -160,8 +173,12 @@ export interface SessionsShape {
   ): Effect.Effect<never, TransportClosed, Transport | Exclude<R, Scope.Scope>>
   /** Number of sessions that have not ended. */
   readonly size: number
-  /** `false` from the start of a drain on. */
+  /** `false` from the start of a drain on, and while new sessions are refused. */
   readonly isAccepting: boolean
+  /** Kept as messages come and go: reading it costs nothing. */
+  readonly memory: Memory
+  /** Refuses new sessions with `Overloaded` (4015), or takes them again. Those that are open are not touched. */
+  unsafeRefuse(isRefusing: boolean): void
   /** Calls `f` for every session that is open. */
   unsafeForEach(f: (session: Session) => void): void
   /**

@@ -78,6 +78,22 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
 }
 
 /**
+ * A subscription would go over a bound; nothing was subscribed. `limit` says whose: a session's own (unsubscribe from
+ * something first) or the server's (nothing that this session can do about).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TooManyTopics extends Data.TaggedError("TooManyTopics")<{
+  readonly limit: "session" | "server"
+  readonly topicsMax: number
+}> {
+  override get message(): string {
+    return `more than ${this.topicsMax} topics for the ${this.limit}; nothing was subscribed`
+  }
+}
+
+/**
  * A breaker refuses a call because what it guards keeps failing. Try again after `retryAfterMillis`; zero means that
  * probes are under way and decide it.
  *
@@ -139,3 +155,4 @@ export type SpillwayError =
   | BreakerOpen
   | DialFailed
   | RequestLost
+  | TooManyTopics

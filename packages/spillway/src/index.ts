@@ -8,6 +8,14 @@
 export * as Breaker from "./Breaker.js"
 
 /**
+ * A budget for the memory of all sessions together. The bound of each outbox keeps one slow reader small; this keeps ten
+ * thousand of them small together.
+ *
+ * @since 0.1.0
+ */
+export * as Budget from "./Budget.js"
+
+/**
  * Registry of close codes: every code that Spillway sends, what it means, and whether a client should reconnect.
  *
  * @since 0.1.0
@@ -35,6 +43,14 @@ export * as Exit from "./Exit.js"
  * @since 0.1.0
  */
 export * as Frame from "./Frame.js"
+
+/**
+ * The hub: who gets what. Broadcast to all sessions, topics with members, the last values of a topic for those who come
+ * later, and presence.
+ *
+ * @since 0.1.0
+ */
+export * as Hub from "./Hub.js"
 
 /**
  * Labels of metrics: names that are part of a program, not of its traffic.
@@ -123,6 +139,13 @@ export * as SessionOptions from "./SessionOptions.js"
  * @since 0.1.0
  */
 export * as Sessions from "./Sessions.js"
+
+/**
+ * Slow consumers: who lags, why, and what is done about it, as a policy that is data.
+ *
+ * @since 0.1.0
+ */
+export * as SlowConsumers from "./SlowConsumers.js"
 
 /**
  * Every failure that a Spillway effect can have. One class per thing that a caller can do about it; outcomes of normal

@@ -12,7 +12,7 @@ import type * as Net from "node:net"
 import * as Frame from "spillway/Frame"
 import type { Connection, ConnectionEnd, ConnectionEvents } from "spillway/Transport"
 import * as WS from "ws"
-import { writeFrame } from "./rawFrame.js"
+import { Gathering } from "./frameRuns.js"
 
 /** `ws` calls the constructor itself (its option `WebSocket`), so the owner is set right after. */
 export class OwnedSocket extends WS.WebSocket {
@@ -68,6 +68,7 @@ export class WsConnection implements Connection {
   private clog = 0
   /** Where `ws` writes the frames (compression, masks): payload sizes of the sends whose callback is pending, and payload bytes taken. */
   private readonly sending: Array<number> = noSends
+  private readonly gathering = new Gathering()
   private compressedTaken = 0
   private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
 
@@ -109,22 +110,27 @@ export class WsConnection implements Connection {
     this.resume()
   }
 
+  /** Where `ws` writes (compression was agreed on) it hands over one frame at a time; else they are gathered here. */
   cork(): void {
-    this.socket.cork()
+    if (this.onSent !== undefined) this.socket.cork()
   }
 
   write(frame: Frame.Frame, seq: number): void {
+    // Whether the connection is open is asked once, when all of them are handed over.
+    if (this.onSent === undefined) return this.gathering.add(frame, seq)
     if (this.phase !== Phase.Open || this.ws.readyState !== WS.WebSocket.OPEN) return
     const bytes = Frame.toBytes(frame, seq)
-    if (this.onSent === undefined) return writeFrame(this.socket, bytes, frame.binary)
     this.sending.push(bytes.byteLength)
     this.ws.send(bytes, frame.binary ? compressedBinary : compressedText, this.onSent)
   }
 
   /** While the connection is ending `write` has no effect, so that is not `true`: `onClose` follows, not `onFlushed`. */
   uncork(): boolean {
-    this.socket.uncork()
-    if (this.ws.readyState !== WS.WebSocket.OPEN || !this.socket.writable) return false
+    const isOpen = this.phase === Phase.Open && this.ws.readyState === WS.WebSocket.OPEN && this.socket.writable
+    if (this.onSent !== undefined) this.socket.uncork()
+    else if (isOpen) this.gathering.flush(this.socket)
+    else this.gathering.clear()
+    if (!isOpen) return false
     // Node hands a write to the kernel at once: nothing left here means that it took every byte.
     if (this.socket.writableLength === 0 && (this.onSent === undefined || this.ws.bufferedAmount === 0)) return true
     const clog = ++this.clog
@@ -137,7 +143,7 @@ export class WsConnection implements Connection {
   get bufferedBytes(): number {
     if (this.phase === Phase.Closed) return 0
     const socket = this.socket
-    const all = this.ws.bufferedAmount
+    const all = this.ws.bufferedAmount + (this.phase === Phase.Open ? this.gathering.wireBytes : 0)
     // `ws` counts a message before its compression and its frame after it: only whole messages tell how much is left.
     if (this.onSent !== undefined) return all === 0 ? 0 : this.sending.reduce((sum, bytes) => sum + bytes, 0)
     if (socket.writableLength === 0) return all
@@ -178,7 +184,10 @@ export class WsConnection implements Connection {
   }
 
   ping(): void {
-    if (this.phase === Phase.Open && this.ws.readyState === WS.WebSocket.OPEN) this.ws.ping()
+    if (this.phase !== Phase.Open || this.ws.readyState !== WS.WebSocket.OPEN) return
+    // What was written before it goes before it.
+    this.gathering.flush(this.socket)
+    this.ws.ping()
   }
 
   close(code: number, reason: string): void {
@@ -189,6 +198,7 @@ export class WsConnection implements Connection {
     if (this.end !== undefined) return process.nextTick(report, this)
     // The peer may have been first, which is known only when the socket is closed.
     this.closedHere = this.ws.readyState === WS.WebSocket.OPEN
+    if (this.closedHere) this.gathering.flush(this.socket)
     // A paused socket would not see the peer's answer.
     this.ws.resume()
     this.ws.close(sendableCode(code), truncateReason(reason))
@@ -199,6 +209,7 @@ export class WsConnection implements Connection {
     if (this.phase === Phase.Open) this.phase = Phase.Closing
     this.held = undefined
     this.end ??= local
+    this.gathering.clear()
     this.ws.terminate()
     this.report()
   }

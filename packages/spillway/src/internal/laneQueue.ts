@@ -84,12 +84,12 @@ export class LaneQueue<A> {
   private readonly critical: Ring<A>
   private readonly important: Ring<A>
   private readonly bulk: Ring<A>
-  private readonly refuseItems: number
-  private readonly refuseBytes: number
+  private refuseItems: number
+  private refuseBytes: number
   /** Messages of `important` taken since the last one of `bulk`, while `bulk` waited. */
   private importantRun = 0
 
-  constructor(readonly options: LaneQueueOptions, private readonly listener: LaneQueueListener<A>) {
+  constructor(public options: LaneQueueOptions, private readonly listener: LaneQueueListener<A>) {
     this.control = new Ring(0, options.rules[0])
     this.critical = new Ring(1, options.rules[1])
     this.important = new Ring(2, options.rules[2])
@@ -126,6 +126,10 @@ export class LaneQueue<A> {
   /** Messages of the lane taken so far. */
   takenOf(lane: LaneIndex): number {
     return this.ring(lane).taken
+  }
+
+  queuedBytesOf(lane: LaneIndex): number {
+    return this.ring(lane).queuedBytes
   }
 
   counters(lane: LaneIndex): LaneCounters {
@@ -169,13 +173,17 @@ export class LaneQueue<A> {
     if (!this.closed) this.refuse(this.ring(lane), REJECTED_FULL)
   }
 
-  /** Takes the most urgent message that is not too old, or returns `undefined`. The `last…` fields describe it. */
-  take(now: number): A | undefined {
+  /**
+   * Takes the most urgent message that is not too old, or returns `undefined`: when there is none, or it has more than
+   * `room` bytes. The `last…` fields describe it.
+   */
+  take(now: number, room: number = Infinity): A | undefined {
     const ring = this.pick(now)
     if (ring === undefined) return undefined
     const lane = ring.lane
     const head = ring.head
     const bytes = ring.bytesAt(head)
+    if (bytes > room) return undefined
     this.lastLane = lane
     this.lastBytes = bytes
     this.lastSeq = ring.seqAt(head)
@@ -193,6 +201,47 @@ export class LaneQueue<A> {
   peekBytes(now: number): number {
     const ring = this.pick(now)
     return ring === undefined ? -1 : ring.bytesAt(ring.head)
+  }
+
+  /** When the oldest queued message came, or `Infinity`. */
+  get oldestAt(): number {
+    let oldest = Infinity
+    for (let lane: number = 0; lane < 4; lane++) {
+      const ring = this.ring(lane as LaneIndex)
+      if (ring.head !== ring.tail) oldest = Math.min(oldest, ring.enqueuedAt(ring.head))
+    }
+    return oldest
+  }
+
+  /** Evicts everything in the lanes from this one down (never `critical`, I5). Returns how many messages. */
+  shedFrom(from: 2 | 3): number {
+    const before = this.countedItems
+    for (let lane = from; lane < 4; lane++) {
+      const ring = this.ring(lane as LaneIndex)
+      while (ring.head !== ring.tail) this.shed(ring, false)
+    }
+    return before - this.countedItems
+  }
+
+  /**
+   * Changes the bound of the counted lanes. What no longer fits is evicted, lowest lane and oldest first; where `critical`
+   * alone is more than the new bound, what it holds now is the bound.
+   */
+  resize(itemsMax: number, bytesMax: number): void {
+    const { refuseBulkAbove } = this.options
+    for (let lane: number = 3; lane >= 2; lane--) {
+      const ring = this.ring(lane as LaneIndex)
+      while (ring.head !== ring.tail && (this.countedItems > itemsMax || this.countedBytes > bytesMax)) {
+        this.shed(ring, false)
+      }
+    }
+    this.options = {
+      ...this.options,
+      itemsMax: Math.max(itemsMax, this.countedItems),
+      bytesMax: Math.max(bytesMax, this.countedBytes)
+    }
+    this.refuseItems = markOf(refuseBulkAbove, this.options.itemsMax)
+    this.refuseBytes = markOf(refuseBulkAbove, this.options.bytesMax)
   }
 
   /** Closes the queue and returns what it still held, most urgent lane first. Returns nothing the second time. */
@@ -268,6 +317,7 @@ export class LaneQueue<A> {
 
   /** The lane to take from next, with a head that is not too old. */
   private pick(now: number): Ring<A> | undefined {
+    if (this.countedItems === 0 && this.control.head === this.control.tail) return undefined
     if (this.isReady(this.control, now)) return this.control
     if (this.isReady(this.critical, now)) return this.critical
     const importantReady = this.isReady(this.important, now)

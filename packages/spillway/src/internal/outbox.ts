@@ -110,13 +110,16 @@ export class OutboxCore<A> {
     if (this.waiterCount !== 0) this.admit(now)
   }
 
-  /** Takes the most urgent message, or returns `undefined`. The `last…` fields of the queue describe it. */
-  take(now: number): A | undefined {
-    const item = this.queue.take(now)
+  /**
+   * Takes the most urgent message if it has at most `room` bytes, or returns `undefined`. The `last…` fields of the queue
+   * describe it.
+   */
+  take(now: number, room: number = Infinity): A | undefined {
+    const item = this.queue.take(now, room)
     if (this.waiterCount === 0) return item
     this.admit(now)
     // When everything queued had expired, what was admitted in its place is there to take.
-    return item === undefined ? this.queue.take(now) : item
+    return item === undefined ? this.queue.take(now, room) : item
   }
 
   /** Bytes of the message that `take` would return, or -1. */
@@ -125,6 +128,19 @@ export class OutboxCore<A> {
     if (bytes !== -1 || this.waiterCount === 0) return bytes
     this.admit(now)
     return this.queue.peekBytes(now)
+  }
+
+  /** Sheds everything queued in the lanes from this one down, for which others may be waiting. Returns how many. */
+  shed(from: 2 | 3, now: number): number {
+    const shed = this.queue.shedFrom(from)
+    if (this.waiterCount !== 0) this.admit(now)
+    return shed
+  }
+
+  /** Changes the bound; see `LaneQueue.resize`. */
+  resize(itemsMax: number, bytesMax: number, now: number): void {
+    this.queue.resize(itemsMax, bytesMax)
+    if (this.waiterCount !== 0) this.admit(now)
   }
 
   /** Turns away everyone who waits, with `REJECTED_CLOSED`. What is queued can still be taken. */

@@ -26,6 +26,7 @@ import { Deadlines } from "./deadlines.js"
 import { drain } from "./drain.js"
 import { invariant } from "./invariant.js"
 import type { LaneQueueOptions } from "./laneQueue.js"
+import { Ledger } from "./ledger.js"
 import { SessionImpl } from "./session.js"
 import { canBoundFinalizers, ending, lastSteps } from "./sessionEnding.js"
 import type { SessionHost } from "./sessionHost.js"
@@ -54,10 +55,15 @@ const queueOptionsOf = (options: Resolved, policy: Policy): LaneQueueOptions => 
 export class Registry implements SessionHost {
   readonly sessions = new Set<SessionImpl>()
   readonly tally = new Tally()
+  readonly ledger = new Ledger()
   readonly queueOptions: LaneQueueOptions
   readonly marks: Policy
+  readonly calmItems: number
+  readonly calmBytes: number
   readonly slow: SlowOptions
   phase: DrainPhase = "accepting"
+  /** New sessions end at once: there is no memory for them. */
+  isRefusing = false
   hurried = false
   /** Called when the last session has left, while a drain waits for it. */
   onEmpty: (() => void) | undefined = undefined
@@ -87,6 +93,8 @@ export class Registry implements SessionHost {
       : undefined
     this.queueOptions = queueOptionsOf(options, policy)
     this.marks = policy
+    this.calmItems = Math.floor(policy.pressureAt * options.outboxItemsMax) - 1
+    this.calmBytes = Math.floor(policy.pressureAt * options.outboxBytesMax) - 1
     this.slow = {
       slowAfterMs: options.slowThreshold,
       slowEventsMax: options.slowEventsMax,
@@ -175,6 +183,7 @@ export class Registry implements SessionHost {
       this.telemetry.sessionStarted()
       connection.attach(session)
       if (this.phase !== "accepting") session.requestEnd({ _tag: "ServerDraining", announced: false })
+      else if (this.isRefusing) session.requestEnd({ _tag: "Overloaded" })
       else this.arm(session, session.timers.nextDueAt)
       yield* Effect.annotateCurrentSpan({ session: id, transport: connection.kind, peer: connection.remoteAddress })
       yield* Effect.annotateLogs(Effect.logDebug("session started"), "session", id)
@@ -275,10 +284,12 @@ const open = (registry: Registry): SessionsShape["open"] =>
   connection: Connection,
   handler: (session: Session) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<Session, never, Exclude<R, Scope.Scope>> =>
-  Effect.uninterruptible(Effect.tap(registry.create(connection), (session) =>
-    registry.phase === "accepting"
-      ? startHandler(session, Effect.suspend(() => handler(session)))
-      : Effect.void))
+  Effect.uninterruptible(
+    Effect.tap(registry.create(connection), (session) =>
+      registry.phase === "accepting" && !registry.isRefusing
+        ? startHandler(session, Effect.suspend(() => handler(session)))
+        : Effect.void)
+  )
 
 export const make = (
   options: Resolved,
@@ -314,7 +325,13 @@ export const make = (
         return registry.sessions.size
       },
       get isAccepting() {
-        return registry.phase === "accepting"
+        return registry.phase === "accepting" && !registry.isRefusing
+      },
+      get memory() {
+        return { chargedBytes: registry.ledger.chargedBytes, heldBytes: registry.ledger.heldBytes }
+      },
+      unsafeRefuse: (isRefusing) => {
+        registry.isRefusing = isRefusing
       },
       unsafeForEach: (f) => {
         for (const session of registry.sessions) if (!session.isEnding) f(session)

@@ -56,6 +56,8 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   readonly writer: SessionWriter
   readonly inbox = new Inbox()
   readonly timers: SessionTimers
+  /** Whether the hub sends only the latest of each topic that waits: set for a consumer that lags. */
+  conflates = false
   /** Whether anybody ever read an inbound message; a handler that never did gets no time to read at the end. */
   reads = false
 

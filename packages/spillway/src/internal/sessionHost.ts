@@ -9,6 +9,7 @@ import type { Resolved } from "../SessionOptions.js"
 import type { TelemetryShape } from "../Telemetry.js"
 import type { DeadlineEntry } from "./deadlines.js"
 import type { LaneQueueOptions } from "./laneQueue.js"
+import type { Ledger } from "./ledger.js"
 import type { PressureMarks } from "./pressure.js"
 import type { SlowOptions } from "./slow.js"
 
@@ -25,8 +26,12 @@ export interface SessionHost {
   readonly options: Resolved
   readonly queueOptions: LaneQueueOptions
   readonly marks: PressureMarks
+  /** Up to this much queued a session that is not under pressure does not come under it. */
+  readonly calmItems: number
+  readonly calmBytes: number
   readonly slow: SlowOptions
   readonly telemetry: TelemetryShape
+  readonly ledger: Ledger
   /** Calls `pump` once before the current turn of the scheduler ends, together with all other sessions. */
   schedule(session: Hosted): void
   /** Makes sure that `onDue` is called at `dueAt` or earlier. */

@@ -54,10 +54,13 @@ export class SessionTimers {
   private takenAt = -Infinity
   private nextHeartbeatAt: number
   private notBefore = 0
+  /** Of the running session; `throttle` doubles it. */
+  sendTimeout: number
   private progress = 0
   private progressAt = 0
 
   constructor(private readonly options: Resolved, now: number, firstPingAt: number) {
+    this.sendTimeout = options.sendTimeout
     this.lastTrafficAt = now
     this.lastHeardAt = now
     this.nextPingAt = firstPingAt
@@ -78,7 +81,7 @@ export class SessionTimers {
   sendStarted(now: number, progress: number): void {
     this.progress = progress
     this.progressAt = now
-    this.stallCheckAt = now + Math.min(stallSampleMillis, this.options.sendTimeout)
+    this.stallCheckAt = now + Math.min(stallSampleMillis, this.sendTimeout)
   }
 
   /** The kernel has taken what it had not taken at once. */
@@ -89,6 +92,15 @@ export class SessionTimers {
 
   sendDone(): void {
     this.stallCheckAt = Infinity
+  }
+
+  /** How long the write that was started has made no progress. */
+  stalledMillis(now: number, progress: number): number {
+    if (progress !== this.progress) {
+      this.progress = progress
+      this.progressAt = now
+    }
+    return now - this.progressAt
   }
 
   /** Earliest time at which `onDue` has something to do, given what is known now. */
@@ -124,7 +136,8 @@ export class SessionTimers {
   }
 
   private verdict(session: TimedSession, now: number): Exit | undefined {
-    const { idleTimeout, pongTimeout, receiveTimeout, sendTimeout } = this.options
+    const { idleTimeout, pongTimeout, receiveTimeout } = this.options
+    const { sendTimeout } = this
     const isPaused = session.inbox.paused
     if (now >= this.stallCheckAt) {
       const progress = session.connection.writeProgress

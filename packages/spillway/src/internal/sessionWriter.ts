@@ -29,6 +29,8 @@ class Tracked {
 
 type Item = Frame.Frame | Tracked
 
+const frameOf = (item: Item): Frame.Frame => item instanceof Tracked ? item.frame : item
+
 /** What the writer needs of its session. */
 export interface WriterOwner extends Hosted {
   readonly host: SessionHost
@@ -66,6 +68,8 @@ export class SessionWriter {
   private lostByLane: ByLane | undefined = undefined
   /** Called when nothing is queued or in flight any more, while the ending flushes. */
   onDrained: (() => void) | undefined = undefined
+  /** What the ledger of all sessions was last told. */
+  private chargedBytes = 0
   private sendStartedAt = 0
   private dirty = false
   private tracked: Array<Tracked> | undefined = undefined
@@ -89,7 +93,7 @@ export class SessionWriter {
       message.maxAgeMillis,
       now
     )
-    return this.offered(code, lane, now)
+    return this.offered(code, message.frame, lane, now)
   }
 
   send(message: Message): Effect.Effect<Outcome> {
@@ -101,7 +105,7 @@ export class SessionWriter {
       const code = this.outbox.attempt(message.frame, bytes, lane, message.key, message.maxAgeMillis, now)
       return code === WOULD_WAIT
         ? this.offerWaiting(message.frame, message)
-        : toEffect(this.offered(code, lane, now))
+        : toEffect(this.offered(code, message.frame, lane, now))
     })
   }
 
@@ -112,14 +116,14 @@ export class SessionWriter {
       let settled: Outcome | undefined = undefined
       let wake: ((outcome: Outcome) => void) | undefined = undefined
       const onCode = (code: number): void => {
-        settled = this.offered(code, lane, this.now)
+        settled = this.offered(code, message.frame, lane, this.now)
         wake?.(settled)
       }
       const lane = Lane.toIndex(message.lane)
       const { key, maxAgeMillis } = message
       const bytes = this.bytesOf(message, lane)
       const waiter = this.outbox.offerOrWait(item, bytes, lane, key, maxAgeMillis, this.now, onCode)
-      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter, lane, this.now))
+      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter, message.frame, lane, this.now))
       const suspended = Effect.async<Outcome>((resume) => {
         wake = (outcome) => resume(Effect.succeed(outcome))
         if (settled !== undefined) wake(settled)
@@ -157,16 +161,30 @@ export class SessionWriter {
     return frame.tail === undefined ? frame.byteLength : Frame.byteLengthWith(frame, this.outbox.queue.nextSeq(lane))
   }
 
-  private offered(code: number, lane: Lane.LaneIndex, now: number): Outcome {
+  private offered(code: number, frame: Frame.Frame, lane: Lane.LaneIndex, now: number): Outcome {
+    if (code >= CONFLATED) this.owner.host.ledger.hold(frame)
     this.updatePressure()
-    if (code >= CONFLATED && lane !== 0) this.owner.timers.lastTrafficAt = now
+    const { host, timers } = this.owner
+    // Asked first: nearly always nobody wants to know, and every object that is not looked at makes a broadcast cheaper.
+    if (host.options.idleTimeout !== Infinity && code >= CONFLATED && lane !== 0) timers.lastTrafficAt = now
     return outcomeOf(code)
   }
 
+  /** After each change of what is queued or in flight. */
   private updatePressure(): void {
+    this.charge()
+    const { countedBytes, countedItems } = this.outbox.queue
+    const { calmBytes, calmItems } = this.owner.host
+    if (countedItems <= calmItems && countedBytes <= calmBytes && !this.pressure.isPressed) return
     if (this.pressure.update(this.outbox.queue.fillRatio) && this.pressure.isPressed) {
       this.owner.host.telemetry.pressureEntered()
     }
+  }
+
+  private charge(): void {
+    const bytes = this.outbox.queue.queuedBytes + this.inFlightBytes
+    this.owner.host.ledger.chargedBytes += bytes - this.chargedBytes
+    this.chargedBytes = bytes
   }
 
   /** Outbox hook: something became takeable. */
@@ -178,6 +196,7 @@ export class SessionWriter {
 
   /** Outbox hook: a queued message was shed. */
   onShed(item: Item, _lane: Lane.LaneIndex, reason: ShedReason): void {
+    this.owner.host.ledger.release(frameOf(item))
     if (item instanceof Tracked) {
       item.settle({ _tag: reason === "evicted" ? "Evicted" : reason === "expired" ? "Expired" : "Conflated" })
     }
@@ -206,6 +225,7 @@ export class SessionWriter {
     for (let batch = 0; batch < batchesPerPump; batch++) {
       if (this.inFlight || !this.owner.linkAlive) return false
       if (!this.writeBatch()) return true
+      if (this.outbox.queue.queuedItems === 0 && this.outbox.waiterCount === 0) return !this.inFlight
     }
     return undefined
   }
@@ -215,33 +235,28 @@ export class SessionWriter {
     const { outbox, owner } = this
     const connection = owner.connection
     const queue = outbox.queue
-    const now = this.owner.host.clock.unsafeCurrentTimeMillis()
-    let next = outbox.peekBytes(now)
-    if (next < 0) {
+    const now = owner.host.clock.unsafeCurrentTimeMillis()
+    const taken0 = queue.takenOf(0)
+    const taken1 = queue.takenOf(1)
+    const taken2 = queue.takenOf(2)
+    const taken3 = queue.takenOf(3)
+    let item = outbox.take(now)
+    if (item === undefined) {
       // What was queued may just have expired.
       this.updatePressure()
       return false
     }
     let room = belowLaneBytes
-    let isFirst = true
-    const taken0 = queue.takenOf(0)
-    const taken1 = queue.takenOf(1)
-    const taken2 = queue.takenOf(2)
-    const taken3 = queue.takenOf(3)
+    owner.host.telemetry.sojourn(queue.lastLane, now - queue.lastEnqueuedAt)
     connection.cork()
     do {
-      const item = outbox.take(now)!
-      const lane = queue.lastLane
-      const seq = queue.lastSeq
-      if (isFirst) this.owner.host.telemetry.sojourn(lane, now - queue.lastEnqueuedAt)
-      isFirst = false
       room -= queue.lastBytes
-      if (item instanceof Tracked) {
-        ;(this.tracked ??= []).push(item)
-        connection.write(item.frame, seq)
-      } else connection.write(item, seq)
-      next = outbox.peekBytes(now)
-    } while (next >= 0 && next <= room)
+      const frame = frameOf(item)
+      if (item instanceof Tracked) (this.tracked ??= []).push(item)
+      owner.host.ledger.release(frame)
+      connection.write(frame, queue.lastSeq)
+      item = outbox.take(now, room)
+    } while (item !== undefined)
     this.inFlightBytes = belowLaneBytes - room
     this.sendStartedAt = now
     this.updatePressure()
@@ -275,6 +290,7 @@ export class SessionWriter {
     this.inFlightByLane = undefined
     this.sentBytes += this.inFlightBytes
     this.inFlightBytes = 0
+    this.charge()
     const duration = now - this.sendStartedAt
     this.sends++
     this.sendMillisTotal += duration
@@ -287,6 +303,37 @@ export class SessionWriter {
     if (this.slow.note(duration, now) && this.slow.isSlow) this.owner.becameSlow("slow sends")
   }
 
+  /** How long the oldest queued message has waited; 0 when none is queued. */
+  oldestMillis(now: number): number {
+    const oldestAt = this.outbox.queue.oldestAt
+    return oldestAt === Infinity ? 0 : Math.max(0, now - oldestAt)
+  }
+
+  /** How long the write in flight has made no progress; 0 when none is. */
+  stalledMillis(now: number): number {
+    return this.inFlight ? this.owner.timers.stalledMillis(now, this.owner.connection.writeProgress) : 0
+  }
+
+  queuedBytesOf(lane: Lane.LaneIndex): number {
+    return this.outbox.queue.queuedBytesOf(lane)
+  }
+
+  /** Sheds everything queued in the lanes from this one down. Returns how many messages. */
+  shed(from: 2 | 3): number {
+    const shed = this.outbox.shed(from, this.now)
+    this.updatePressure()
+    return shed
+  }
+
+  /** Halves the outbox and doubles the send timeout, or restores both. Holds for the running session, at once. */
+  throttle(isOn: boolean): void {
+    const { bytesMax, itemsMax } = this.owner.host.queueOptions
+    const { sendTimeout } = this.owner.host.options
+    this.outbox.resize(isOn ? Math.ceil(itemsMax / 2) : itemsMax, isOn ? Math.ceil(bytesMax / 2) : bytesMax, this.now)
+    this.owner.timers.sendTimeout = isOn ? sendTimeout * 2 : sendTimeout
+    this.updatePressure()
+  }
+
   /** Takes no more offers; those that wait are told. */
   seal(): void {
     this.sealed = true
@@ -297,6 +344,7 @@ export class SessionWriter {
   giveUp(): void {
     this.sealed = true
     for (const returned of this.outbox.close()) {
+      this.owner.host.ledger.release(frameOf(returned.item))
       if (returned.item instanceof Tracked) returned.item.settle({ _tag: "Undelivered" })
     }
     this.lostByLane ??= this.inFlightByLane

@@ -1,0 +1,210 @@
+/**
+ * Fan-out over loopback: one publisher inside the server, N subscribers. Spillway (full supervised sessions, default
+ * policies, metrics, one topic of its hub) beside plain `ws`, Socket.IO and Effect's own `PubSub` with the platform's
+ * `Socket`.
+ *
+ * Each server is a process of its own, pinned to one core where `taskset` is there, the load generator (plain sockets and a
+ * frame counter, the same for all) to another. All servers live at the same time and take turns, so that what else the
+ * machine does is shared fairly. The steady figure is the CPU seconds of the server process for a million deliveries; the one
+ * to quote is the median of its ratios to plain `ws`, turn by turn.
+ *
+ * `npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--peers ws,spillway,...] [--cells 1000x128x1,...]`
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { Subscribers } from "./fanout/client.js"
+import type { Order, Peer, Reading } from "./fanout/server.js"
+
+const usage =
+  "npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--peers ws,spillway,platform,socketio] " +
+  "[--cells SUBSCRIBERSxBYTESxPER_TICK,...]"
+
+interface Cell {
+  readonly subscribers: number
+  readonly payloadBytes: number
+  readonly perTick: number
+}
+
+const allCells = [100, 1_000, 5_000].flatMap((subscribers) =>
+  [128, 1_024].flatMap((payloadBytes) => [1, 4, 16].map((perTick) => `${subscribers}x${payloadBytes}x${perTick}`))
+)
+
+const { values } = parseArgs({
+  options: {
+    json: { type: "string" },
+    turns: { type: "string", default: "5" },
+    deliveries: { type: "string", default: "100000" },
+    peers: { type: "string", default: "ws,spillway,socketio,platform" },
+    cells: { type: "string", default: allCells.join(",") },
+    help: { type: "boolean", default: false }
+  }
+})
+
+if (values.help) {
+  console.log(usage)
+  process.exit(0)
+}
+
+const peers = values.peers.split(",") as Array<Peer>
+const turns = Number(values.turns)
+const deliveriesPerTurn = Number(values.deliveries)
+const cells = values.cells.split(",").map((text): Cell => {
+  const [subscribers, payloadBytes, perTick] = text.split("x").map(Number) as [number, number, number]
+  return { subscribers, payloadBytes, perTick }
+})
+
+/** Bytes under way to one subscriber at most: well within the buffers of a socket. */
+const windowBytes = 64 * 1024
+
+const canPin = Os.cpus().length > 1 && spawnSync("taskset", ["-V"]).status === 0
+if (canPin) spawnSync("taskset", ["-cp", "1", String(process.pid)])
+
+interface Server {
+  readonly peer: Peer
+  readonly child: ChildProcess
+  readonly subscribers: Subscribers
+}
+
+const nextMessage = <A>(child: ChildProcess): Promise<A> =>
+  new Promise((resolve, reject) => {
+    const exited = (code: number | null): void => reject(new Error(`the server exited with ${code}`))
+    child.once("exit", exited)
+    child.once("message", (message) => {
+      child.off("exit", exited)
+      resolve(message as A)
+    })
+  })
+
+/** Path of the handshake, and what a client of the peer says first. */
+const protocolOf = (peer: Peer): { readonly path: string; readonly hello: string | undefined } =>
+  peer === "socketio"
+    ? { path: "/socket.io/?EIO=4&transport=websocket", hello: "40" }
+    : { path: "/", hello: undefined }
+
+const start = async (peer: Peer, count: number): Promise<Server> => {
+  const file = fileURLToPath(new URL("./fanout/server.ts", import.meta.url))
+  const command = [process.execPath, ...process.execArgv, file, peer]
+  const pinned = canPin ? ["taskset", "-c", "0", ...command] : command
+  const child = spawn(pinned[0]!, pinned.slice(1), { stdio: ["ignore", "inherit", "inherit", "ipc"] })
+  const { port } = await nextMessage<{ readonly port: number }>(child)
+  const { hello, path } = protocolOf(peer)
+  const subscribers = await Subscribers.connect(port, count, path, hello)
+  // What a protocol says at its start is over, and everybody is subscribed.
+  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  return { peer, child, subscribers }
+}
+
+const stop = ({ child, subscribers }: Server): Promise<void> =>
+  new Promise((resolve) => {
+    child.once("exit", () => resolve())
+    subscribers.close()
+    child.disconnect()
+  })
+
+const cpuSeconds = async ({ child }: Server): Promise<number> => {
+  const reading = nextMessage<Reading>(child)
+  child.send({ ticks: 0, perTick: 0, payloadBytes: 0 } satisfies Order)
+  return (await reading).cpuSeconds
+}
+
+/** CPU seconds of the server for a million deliveries, and deliveries a second, over one turn. */
+const measure = async (server: Server, cell: Cell, deliveries: number) => {
+  const { payloadBytes, perTick, subscribers } = cell
+  const ticksAtOnce = Math.max(1, Math.floor(windowBytes / (payloadBytes * perTick)))
+  const ticks = Math.ceil(deliveries / (subscribers * perTick))
+  server.subscribers.reset()
+  const before = await cpuSeconds(server)
+  const startedAt = performance.now()
+  for (let done = 0; done < ticks;) {
+    const now = Math.min(ticksAtOnce, ticks - done)
+    done += now
+    const received = server.subscribers.receivedAll(done * perTick * subscribers)
+    server.child.send({ ticks: now, perTick, payloadBytes } satisfies Order)
+    await received
+  }
+  const seconds = (performance.now() - startedAt) / 1000
+  const made = ticks * perTick * subscribers
+  return { cpuPerMillion: (await cpuSeconds(server) - before) / made * 1e6, perSecond: made / seconds }
+}
+
+interface Row {
+  readonly cell: Cell
+  readonly peer: Peer
+  readonly cpuPerMillion: Array<number>
+  readonly perSecond: Array<number>
+}
+
+const rows: Array<Row> = []
+const rowOf = (cell: Cell, peer: Peer): Row => {
+  const found = rows.find((row) => row.cell === cell && row.peer === peer)
+  if (found !== undefined) return found
+  const row: Row = { cell, peer, cpuPerMillion: [], perSecond: [] }
+  rows.push(row)
+  return row
+}
+
+const median = (numbers: ReadonlyArray<number>): number => {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** Ratios to plain `ws` in the same turn. */
+const ratios = (row: Row): ReadonlyArray<number> => {
+  const base = rows.find(({ cell, peer }) => cell === row.cell && peer === "ws")
+  return base === undefined ? [] : row.cpuPerMillion.map((value, i) => value / base.cpuPerMillion[i]!)
+}
+
+for (const count of new Set(cells.map(({ subscribers }) => subscribers))) {
+  const servers: Array<Server> = []
+  for (const peer of peers) servers.push(await start(peer, count))
+  for (const cell of cells.filter(({ subscribers }) => subscribers === count)) {
+    // More per turn where a delivery costs little, so that every turn takes long enough to be measured.
+    const deliveries = deliveriesPerTurn * Math.max(1, cell.perTick / 8)
+    for (const server of servers) await measure(server, cell, deliveries)
+    for (let turn = 0; turn < turns; turn++) {
+      for (const server of servers) {
+        const { cpuPerMillion, perSecond } = await measure(server, cell, deliveries)
+        const row = rowOf(cell, server.peer)
+        row.cpuPerMillion.push(cpuPerMillion)
+        row.perSecond.push(perSecond)
+      }
+    }
+    console.error(`${count} x ${cell.payloadBytes} B x ${cell.perTick}: ${turns} turns`)
+  }
+  for (const server of servers) await stop(server)
+}
+
+const machine = `${Os.cpus()[0]?.model ?? "unknown CPU"}, ${Os.cpus().length} cores, Node ${process.version}` +
+  (canPin ? ", server on core 0, load on core 1" : ", not pinned")
+console.log(`${machine}; CPU seconds of the server for a million deliveries, medians of ${turns}`)
+console.log(
+  `${"subscribers x bytes x per tick".padEnd(32)}${"peer".padEnd(10)}${"CPU s".padStart(8)}   ratio to ws (min to max)`
+)
+for (const row of rows) {
+  const { payloadBytes, perTick, subscribers } = row.cell
+  const all = ratios(row)
+  const against = all.length === 0
+    ? ""
+    : `${median(all).toFixed(3).padStart(8)} (${Math.min(...all).toFixed(3)} to ${Math.max(...all).toFixed(3)})`
+  console.log(
+    `${`${subscribers} x ${payloadBytes} x ${perTick}`.padEnd(32)}${row.peer.padEnd(10)}` +
+      `${median(row.cpuPerMillion).toFixed(3).padStart(8)}${against}`
+  )
+}
+if (values.json !== undefined) {
+  const results = rows.map((row) => ({
+    subscribers: row.cell.subscribers,
+    payloadBytes: row.cell.payloadBytes,
+    perTick: row.cell.perTick,
+    peer: row.peer,
+    cpuSecondsPerMillion: median(row.cpuPerMillion),
+    ratioToWs: median(ratios(row)),
+    ratios: ratios(row),
+    deliveriesPerSecond: median(row.perSecond)
+  }))
+  Fs.writeFileSync(values.json, `${JSON.stringify({ machine, turns, results }, null, 2)}\n`)
+}
