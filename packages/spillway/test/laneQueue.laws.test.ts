@@ -4,8 +4,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { QueueModel, rules, type Shed } from "../../testing/src/internal/outboxModel.js"
-import { LaneQueue, type LaneQueueOptions, REJECTED_FULL, WOULD_WAIT } from "../src/internal/laneQueue.js"
+import { type Decision, QueueModel, rules, type Shed } from "../../testing/src/internal/outboxModel.js"
+import { DISCONNECT, LaneQueue, type LaneQueueOptions, REJECTED_FULL, WOULD_WAIT } from "../src/internal/laneQueue.js"
+import { outcomeOf } from "../src/internal/outbox.js"
 import type { LaneIndex } from "../src/Lane.js"
 
 const seed = Number(process.env["LAWS_SEED"] ?? 20_240_229)
@@ -34,6 +35,10 @@ class Real {
 }
 
 type Command = FastCheck.Command<State, Real>
+
+/** The code of the queue in the words of the model. */
+const decisionOf = (code: number): Decision =>
+  code === WOULD_WAIT ? "WouldWait" : code === DISCONNECT ? "Disconnect" : outcomeOf(code)
 
 const compare = ({ model }: State, real: Real): void => {
   const { queue } = real
@@ -71,7 +76,7 @@ class Offer implements Command {
     const before = state.model.lanes.map((entries) => entries.map((entry) => entry.id))
     const shedBefore = state.model.shed.length
     const code = real.queue.offer(id, bytes, lane, key, maxAgeMs, state.now)
-    assert.strictEqual(code, state.model.offer(id, bytes, lane, key, maxAgeMs, state.now))
+    assert.deepStrictEqual(decisionOf(code), state.model.offer(id, bytes, lane, key, maxAgeMs, state.now))
     note(code > 0 ? "evicting" : `code ${code}`)
     assertEvictions(lane, before, real.shed.slice(shedBefore))
     if (code === WOULD_WAIT && this.givesUp) {

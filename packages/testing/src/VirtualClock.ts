@@ -134,7 +134,7 @@ class VirtualClockImpl implements VirtualClock {
  * A virtual clock of its own, at the given time. Provide it with `Effect.withClock` or `Layer.setClock`.
  *
  * @example
- * import { VirtualClock } from "@spillway/testing"
+ * import * as VirtualClock from "@spillway/testing/VirtualClock"
  * import { Clock, Effect, Fiber, TestClock } from "effect"
  *
  * const program = Effect.gen(function*() {

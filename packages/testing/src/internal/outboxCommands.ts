@@ -31,23 +31,6 @@ const same = (actual: unknown, expected: unknown, what: string): void => {
   if (a !== e) throw new LawViolation({ what: `${what}: expected ${e}, got ${a}` })
 }
 
-const outcomeOf = (decision: number): Outcome.Outcome => {
-  if (decision === 0) return Outcome.queued
-  if (decision > 0) return Outcome.queuedEvicting(decision)
-  switch (decision) {
-    case Model.CONFLATED:
-      return Outcome.conflated
-    case Model.REJECTED_PRESSURE:
-      return Outcome.rejected("Pressure")
-    case Model.REJECTED_LARGE:
-      return Outcome.rejected("TooLarge")
-    case Model.REJECTED_CLOSED:
-      return Outcome.rejected("Closed")
-    default:
-      return Outcome.rejected("LaneFull")
-  }
-}
-
 /** I1, I2 and the counters of the model. */
 const compare = ({ bounds, model }: State, outbox: Outbox.Outbox<number>): void => {
   const { lanes } = Effect.runSync(outbox.stats)
@@ -86,8 +69,8 @@ class Offer implements Command {
     const id = state.nextId++
     const decision = state.model.offer(id, bytes, index, key, this.maxAge, state.time.now)
     const outcome = outbox.unsafeOffer({ item: id, bytes, lane, key, maxAge: Duration.millis(this.maxAge) })
-    same(outcome, outcomeOf(decision), `outcome of ${this}`)
-    if (decision === Model.WOULD_WAIT) {
+    same(outcome, typeof decision === "string" ? Outcome.rejected("LaneFull") : decision, `outcome of ${this}`)
+    if (decision === "WouldWait") {
       state.model.counters[index].offered++
       state.model.counters[index].rejected++
     }

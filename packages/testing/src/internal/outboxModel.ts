@@ -3,16 +3,11 @@
  * obvious on purpose.
  */
 import type { LaneIndex } from "spillway/Lane"
+import * as Outcome from "spillway/Outcome"
 import type { WhenFull } from "spillway/Overflow"
 
-/** What becomes of an offer: the number of messages that it evicted, or one of these. */
-export const CONFLATED = -1
-export const REJECTED_FULL = -2
-export const REJECTED_PRESSURE = -3
-export const REJECTED_LARGE = -4
-export const REJECTED_CLOSED = -5
-export const WOULD_WAIT = -6
-export const DISCONNECT = -7
+/** What becomes of an offer that does not wait for anything; who waits or ends the session is for others to say. */
+export type Decision = Outcome.Outcome | "WouldWait" | "Disconnect"
 
 export interface ModelRule {
   readonly whenFull: WhenFull
@@ -84,12 +79,12 @@ export class QueueModel {
 
   constructor(readonly options: ModelOptions) {}
 
-  offer(id: number, bytes: number, lane: LaneIndex, key: unknown, maxAgeMs: number, now: number): number {
-    if (this.closed) return REJECTED_CLOSED
+  offer(id: number, bytes: number, lane: LaneIndex, key: unknown, maxAgeMs: number, now: number): Decision {
+    if (this.closed) return Outcome.rejected("Closed")
     const code = this.decide(id, bytes, lane, key, maxAgeMs, now)
-    if (code === WOULD_WAIT) return code
+    if (code === "WouldWait") return code
     this.counters[lane].offered++
-    if (code <= REJECTED_FULL) this.counters[lane].rejected++
+    if (code === "Disconnect" || !Outcome.isTaken(code)) this.counters[lane].rejected++
     return code
   }
 
@@ -141,27 +136,27 @@ export class QueueModel {
     return Math.max(counted.length / itemsMax, sum(counted) / bytesMax) > refuseBulkAbove
   }
 
-  private decide(id: number, bytes: number, lane: LaneIndex, key: unknown, maxAgeMs: number, now: number): number {
+  private decide(id: number, bytes: number, lane: LaneIndex, key: unknown, maxAgeMs: number, now: number): Decision {
     const { bytesMax, reserveBytes } = this.options
-    if (bytes > (lane === 0 ? reserveBytes : bytesMax)) return REJECTED_LARGE
+    if (bytes > (lane === 0 ? reserveBytes : bytesMax)) return Outcome.rejected("TooLarge")
     const rule = this.options.rules[lane]
     const expires = now + Math.min(maxAgeMs, rule.maxAgeMs)
     const entry: Entry = { id, bytes, key, seq: this.counters[lane].offered + 1, enqueuedAt: now, expires }
     const replaced = key === undefined ? undefined : this.lanes[lane].find((other) => other.key === key)
-    if (replaced === undefined && lane === 3 && this.refusesBulk()) return REJECTED_PRESSURE
+    if (replaced === undefined && lane === 3 && this.refusesBulk()) return Outcome.rejected("Pressure")
     if (this.attempt(this.lanes, lane, entry, now, 4) !== undefined) return this.commit(lane, entry, now, 4)
-    if (rule.whenFull === "dropNewest") return REJECTED_FULL
+    if (rule.whenFull === "dropNewest") return Outcome.rejected("LaneFull")
     for (const shared of lane === 0 ? [0] as const : [1, 2, 3] as const) this.expire(shared, now)
     if (replaced !== undefined && !this.lanes[lane].includes(replaced) && lane === 3 && this.refusesBulk()) {
-      return REJECTED_PRESSURE
+      return Outcome.rejected("Pressure")
     }
     const replaces = key !== undefined && this.lanes[lane].some((other) => other.key === key)
     for (const from of this.stages(lane, key, replaces)) {
       if (this.attempt(this.lanes, lane, entry, now, from) !== undefined) return this.commit(lane, entry, now, from)
     }
-    if (rule.whenFull === "suspend") return WOULD_WAIT
-    if (rule.whenFull === "disconnect") return DISCONNECT
-    return lane < 2 ? WOULD_WAIT : REJECTED_FULL
+    if (rule.whenFull === "suspend") return "WouldWait"
+    if (rule.whenFull === "disconnect") return "Disconnect"
+    return lane < 2 ? "WouldWait" : Outcome.rejected("LaneFull")
   }
 
   /** From which lane downward may be evicted, in the order to try. 4 is nothing at all. */
@@ -189,10 +184,10 @@ export class QueueModel {
       shed.push({ id: gone.id, lane: victim, reason: gone.expires <= now ? "expired" : "evicted" })
     }
     if (replaced !== undefined) shed.push({ id: replaced.id, lane, reason: "conflated" })
-    return { lanes, shed, code: replaced !== undefined ? CONFLATED : evictions(shed) }
+    return { lanes, shed, code: replaced !== undefined ? Outcome.conflated : evictions(shed) }
   }
 
-  private commit(lane: LaneIndex, entry: Entry, now: number, from: number): number {
+  private commit(lane: LaneIndex, entry: Entry, now: number, from: number): Outcome.Outcome {
     const { code, lanes, shed } = this.attempt(this.lanes, lane, entry, now, from)!
     this.lanes = lanes
     for (const one of shed) {
@@ -214,7 +209,10 @@ export class QueueModel {
 interface Attempt {
   readonly lanes: Lanes
   readonly shed: ReadonlyArray<Shed>
-  readonly code: number
+  readonly code: Outcome.Outcome
 }
 
-const evictions = (shed: ReadonlyArray<Shed>): number => shed.filter(({ reason }) => reason === "evicted").length
+const evictions = (shed: ReadonlyArray<Shed>): Outcome.Outcome => {
+  const { length } = shed.filter(({ reason }) => reason === "evicted")
+  return length === 0 ? Outcome.queued : Outcome.queuedEvicting(length)
+}

@@ -53,6 +53,10 @@ const crowded = (make: MakeOutbox, lane: Lane.Lane) =>
     return { outbox, fibers }
   })
 
+/** Takes so many, one after the other, with everything at rest in between. */
+const takeEach = (outbox: Outbox.Outbox<number>, count: number) =>
+  Effect.replicateEffect(Effect.zipLeft(Effect.map(Effect.orDie(outbox.take), ({ item }) => item), settle), count)
+
 export const inOrder = (make: MakeOutbox) =>
   Effect.flatMap(
     waitingLanes,
@@ -61,11 +65,7 @@ export const inOrder = (make: MakeOutbox) =>
         const { fibers, outbox } = yield* crowded(make, lane)
         const barging = outbox.unsafeOffer({ item: 99, bytes: 1, lane })
         yield* same(barging, Outcome.rejected("LaneFull"), "an immediate offer behind those that wait")
-        const taken: Array<number> = []
-        for (let i = 0; i < 6; i++) {
-          taken.push((yield* Effect.orDie(outbox.take)).item)
-          yield* settle
-        }
+        const taken = yield* takeEach(outbox, 6)
         yield* same(taken, [0, 1, 2, 3, 4, 5], "order of what waited")
         const exits = yield* Effect.forEach(fibers, Fiber.join)
         yield* check(exits.every(isTaken), "an offer that waited was not admitted")
@@ -81,11 +81,7 @@ export const interruptedOffer = (make: MakeOutbox) =>
         const { fibers, outbox } = yield* crowded(make, lane)
         yield* Fiber.interrupt(fibers[1]!)
         yield* same((yield* outbox.stats).waiters, 3, "waiters after one was interrupted")
-        const taken: Array<number> = []
-        for (let i = 0; i < 5; i++) {
-          taken.push((yield* Effect.orDie(outbox.take)).item)
-          yield* settle
-        }
+        const taken = yield* takeEach(outbox, 5)
         yield* same(taken, [0, 1, 2, 4, 5], "what is taken when one that waited was interrupted")
         yield* same((yield* outbox.stats).queuedItems, 0, "items left")
       }), { discard: true })
