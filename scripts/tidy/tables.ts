@@ -15,6 +15,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "CloseReason",
     "SpillwayError",
     "Limits",
+    "Label",
     "internal/invariant",
     "internal/text",
     "internal/json"
@@ -30,7 +31,18 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/turnScheduler"
   ],
   ["Overflow", "Outbox", "internal/outbox*"],
-  ["Transport", "Exit", "Telemetry", "Tasks"],
+  [
+    "Transport",
+    "Exit",
+    "Telemetry",
+    "Tasks",
+    "TaskMetrics",
+    "internal/bounded",
+    "internal/tasks",
+    "internal/taskMetrics",
+    "internal/supervise",
+    "internal/gather"
+  ],
   [
     "Session",
     "SessionOptions",

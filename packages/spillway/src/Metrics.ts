@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import { tags } from "./Exit.js"
 import * as Lane from "./Lane.js"
 import { Sessions } from "./Sessions.js"
+import * as TaskMetrics from "./TaskMetrics.js"
 import { type LaneCounts, Telemetry, type TelemetryShape, type Totals } from "./Telemetry.js"
 
 /** What is measured of a lane's messages; the label `outcome`. */
@@ -105,7 +106,7 @@ const entries = {
  * @since 0.1.0
  * @category metrics
  */
-export const registry: ReadonlyArray<RegistryEntry> = Object.values(entries)
+export const registry: ReadonlyArray<RegistryEntry> = [...Object.values(entries), ...TaskMetrics.registry]
 
 type Update = (value: number) => void
 

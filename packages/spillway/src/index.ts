@@ -22,6 +22,13 @@ export * as Exit from "./Exit.js"
 export * as Frame from "./Frame.js"
 
 /**
+ * Labels of metrics: names that are part of a program, not of its traffic.
+ *
+ * @since 0.1.0
+ */
+export * as Label from "./Label.js"
+
+/**
  * The four priority lanes of a session, from most to least urgent: `control`, `critical`, `important`, `bulk`.
  *
  * @since 0.1.0
@@ -102,6 +109,22 @@ export * as Sessions from "./Sessions.js"
  * @since 0.1.0
  */
 export * as SpillwayError from "./SpillwayError.js"
+
+/**
+ * The metrics of `Tasks`, as Effect metrics. Each takes a `Label`, which cannot be made from traffic, so the number of
+ * series depends on the program only.
+ *
+ * @since 0.1.0
+ */
+export * as TaskMetrics from "./TaskMetrics.js"
+
+/**
+ * Structured concurrency whose deadlines hold: in finalizers, in interrupted fibers, and against fibers that ignore
+ * interruption. For any Effect program; nothing here knows of sessions.
+ *
+ * @since 0.1.0
+ */
+export * as Tasks from "./Tasks.js"
 
 /**
  * The telemetry port: what sessions report. All calls are synchronous and cheap; none is made per message. Counts by lane
