@@ -37,6 +37,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "Telemetry",
     "Tasks",
     "TaskMetrics",
+    "Breaker",
+    "internal/breaker*",
     "internal/bounded",
     "internal/tasks",
     "internal/taskMetrics",

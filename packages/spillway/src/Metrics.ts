@@ -97,7 +97,13 @@ const entries = {
     result: phaseResults
   }),
   stuckTasks: entry("stuck_tasks", "gauge", "Tasks that ignore interruption and were given up, until they end"),
-  abandonedFinalizers: entry("abandoned_finalizers", "gauge", "Finalizers that were given up, until they end")
+  abandonedFinalizers: entry("abandoned_finalizers", "gauge", "Finalizers that were given up, until they end"),
+  breakerState: entry("breaker_state", "gauge", "State of a breaker: 0 closed, 1 open, 2 half-open", {
+    label: TaskMetrics.anyLabel
+  }),
+  breakerRejections: entry("breaker_rejections_total", "counter", "Calls that a breaker refused", {
+    label: TaskMetrics.anyLabel
+  })
 }
 
 /**

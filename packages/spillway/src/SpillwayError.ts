@@ -78,9 +78,31 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
 }
 
 /**
+ * A breaker refuses a call because what it guards keeps failing. Try again after `retryAfterMillis`; zero means that
+ * probes are under way and decide it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BreakerOpen extends Data.TaggedError("BreakerOpen")<{
+  readonly breaker: string
+  readonly retryAfterMillis: number
+}> {
+  override get message(): string {
+    return `the breaker "${this.breaker}" refuses calls for ${this.retryAfterMillis} ms`
+  }
+}
+
+/**
  * Union of all failures.
  *
  * @since 0.1.0
  * @category errors
  */
-export type SpillwayError = InvalidOption | OutboxClosed | ConnectionClosed | TransportClosed | InvalidMessage
+export type SpillwayError =
+  | InvalidOption
+  | OutboxClosed
+  | ConnectionClosed
+  | TransportClosed
+  | InvalidMessage
+  | BreakerOpen

@@ -67,13 +67,19 @@ export const gatherDuration = (label: Label): Metric.Metric.Histogram<number> =>
  */
 export const stuckTasks = (label: Label): Metric.Metric.Gauge<number> => TaskMetrics.of(label).stuck
 
-const literal = ["any literal of the program"]
+/**
+ * What the documentation says of the values of `label`.
+ *
+ * @since 0.1.0
+ * @category metrics
+ */
+export const anyLabel: ReadonlyArray<string> = ["any literal of the program"]
 
 const entry = (
   key: { readonly name: string; readonly description: { readonly _tag: string; readonly value?: string } },
   type: "counter" | "gauge" | "histogram",
   labels: { readonly [name: string]: ReadonlyArray<string> } = {}
-) => ({ name: key.name, type, labels: { label: literal, ...labels }, description: key.description.value ?? "" })
+) => ({ name: key.name, type, labels: { label: anyLabel, ...labels }, description: key.description.value ?? "" })
 
 /**
  * Names, types, labels and meanings, in the order of the documentation.

@@ -51,8 +51,8 @@ describe("Prometheus", () => {
       yield* session.send(critical("x"))
       yield* endOf(session, Effect.zipRight(settle, session.close()))
       const series = parse(yield* textOf(rig))
-      // Series of tasks exist from the first use of their label on.
-      const own = Metrics.registry.filter(({ name }) => name.startsWith("spillway_"))
+      // Series of tasks and breakers exist from the first use of their label on.
+      const own = Metrics.registry.filter(({ labels }) => !("label" in labels))
       for (const { name } of own) assert.isTrue(series.some((one) => one.startsWith(name)), name)
     }))
 
