@@ -33,6 +33,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
   ["Overflow", "Outbox", "internal/outbox*"],
   [
     "Transport",
+    "Dialer",
     "Exit",
     "Telemetry",
     "Tasks",
@@ -54,7 +55,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/drain",
     "internal/tally"
   ],
-  ["Hub"],
+  ["Hub", "Link", "internal/link*"],
   ["Metrics", "Prometheus"]
 ]
 

@@ -94,6 +94,37 @@ export class BreakerOpen extends Data.TaggedError("BreakerOpen")<{
 }
 
 /**
+ * A connection could not be opened. Trying again later may help.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DialFailed extends Data.TaggedError("DialFailed")<{
+  readonly url: string
+  readonly why: string
+}> {
+  override get message(): string {
+    return `cannot connect to ${this.url}: ${this.why}`
+  }
+}
+
+/**
+ * A request over a link got no answer. `dropped`: too many were waiting, and it was the oldest. `unanswered`: it was sent
+ * as often as it may be. `refused`: it is larger than the outbox. `closed`: the link has ended.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RequestLost extends Data.TaggedError("RequestLost")<{
+  readonly id: number
+  readonly why: "dropped" | "unanswered" | "refused" | "closed"
+}> {
+  override get message(): string {
+    return `request ${this.id} got no answer (${this.why})`
+  }
+}
+
+/**
  * Union of all failures.
  *
  * @since 0.1.0
@@ -106,3 +137,5 @@ export type SpillwayError =
   | TransportClosed
   | InvalidMessage
   | BreakerOpen
+  | DialFailed
+  | RequestLost

@@ -15,6 +15,14 @@ export * as Breaker from "./Breaker.js"
 export * as CloseReason from "./CloseReason.js"
 
 /**
+ * The dialer port: how a program opens connections itself, in the role of the client. What it gets is the same
+ * `Connection` that `Transport` hands out, so that a session on it has the same outbox, bounds and ending.
+ *
+ * @since 0.1.0
+ */
+export * as Dialer from "./Dialer.js"
+
+/**
  * Why a session ended, and how its ending went.
  *
  * @since 0.1.0
@@ -41,6 +49,13 @@ export * as Label from "./Label.js"
  * @since 0.1.0
  */
 export * as Lane from "./Lane.js"
+
+/**
+ * A supervised link: a WebSocket that this program opens and keeps open, in the role of the client.
+ *
+ * @since 0.1.0
+ */
+export * as Link from "./Link.js"
 
 /**
  * Messages: a frame together with its lane, and optionally a conflation key and a maximum age.
