@@ -18,7 +18,6 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import { dual } from "effect/Function"
 import { BreakerCore, type BreakerOptions } from "./internal/breaker.js"
 import { type BreakerMetrics, breakerMetrics } from "./internal/breakerMetrics.js"
 import type { Label } from "./Label.js"
@@ -87,9 +86,9 @@ export interface Breaker<in E = unknown> {
   readonly reset: Effect.Effect<void>
   /**
    * Runs an effect unless the breaker refuses: then it fails with `BreakerOpen` at once. Failures and defects count as
-   * failures; an interruption counts as nothing and returns its permit.
+   * failures; an interruption counts as nothing and returns its permit. A function of its own, to be used in a pipe.
    */
-  guard<A, E1 extends E, R>(effect: Effect.Effect<A, E1, R>): Effect.Effect<A, E1 | BreakerOpen, R>
+  readonly guard: <A, E1 extends E, R>(effect: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1 | BreakerOpen, R>
 }
 
 /**
@@ -168,9 +167,9 @@ class BreakerImpl<in E> implements Breaker<E> {
     return !this.isFailure(exit.cause)
   }
 
-  guard<A, E1 extends E, R>(effect: Effect.Effect<A, E1, R>): Effect.Effect<A, E1 | BreakerOpen, R> {
+  readonly guard = <A, E1 extends E, R>(effect: Effect.Effect<A, E1, R>): Effect.Effect<A, E1 | BreakerOpen, R> =>
     // The mask protects the window between taking a permit and the effect that returns it.
-    return Effect.uninterruptibleMask((restore) =>
+    Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.clock, (clock): Effect.Effect<A, E1 | BreakerOpen, R> => {
         const now = clock.unsafeCurrentTimeMillis()
         const permit = this.core.admit(now)
@@ -184,7 +183,6 @@ class BreakerImpl<in E> implements Breaker<E> {
         )
       })
     )
-  }
 }
 
 const always = (): boolean => true
@@ -215,31 +213,3 @@ export const make = <E = unknown>(options: Options<E>): Effect.Effect<Breaker<E>
     (resolved) =>
       new BreakerImpl<E>(options.label, resolved, options.isFailure ?? always, breakerMetrics(options.label))
   )
-
-/**
- * `guard` of a breaker as a function of an effect, to be used in a pipe.
- *
- * @since 0.1.0
- * @category operations
- */
-export const guard: {
-  /**
-   * `guard` of a breaker as a function of an effect, to be used in a pipe.
-   *
-   * @since 0.1.0
-   * @category operations
-   */
-  <E>(
-    breaker: Breaker<E>
-  ): <A, E1 extends E, R>(effect: Effect.Effect<A, E1, R>) => Effect.Effect<A, E1 | BreakerOpen, R>
-  /**
-   * `guard` of a breaker as a function of an effect, to be used in a pipe.
-   *
-   * @since 0.1.0
-   * @category operations
-   */
-  <A, E1 extends E, R, E>(
-    effect: Effect.Effect<A, E1, R>,
-    breaker: Breaker<E>
-  ): Effect.Effect<A, E1 | BreakerOpen, R>
-} = dual(2, <A, E1 extends E, R, E>(effect: Effect.Effect<A, E1, R>, breaker: Breaker<E>) => breaker.guard(effect))

@@ -120,7 +120,7 @@ describe("Breaker", () => {
       const breaker = yield* make()
       let running = 0
       const call = Effect.zipRight(Effect.sync(() => running++), Effect.as(Effect.sleep("1 hour"), "done"))
-      const calls = yield* Effect.replicateEffect(Effect.fork(Breaker.guard(call, breaker)), 100)
+      const calls = yield* Effect.replicateEffect(Effect.fork(call.pipe(breaker.guard)), 100)
       yield* settle
       assert.strictEqual(running, 100)
       yield* TestClock.adjust("1 hour")

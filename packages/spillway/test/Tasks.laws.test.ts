@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Tasks from "../src/Tasks.js"
 import { advance, ended, label, settle, timed } from "./taskSupport.js"
 
@@ -34,7 +36,10 @@ const act = (outcome: Plan["outcome"]): Effect.Effect<void, string> => {
 }
 
 /** Far more turns of the scheduler than any of this takes; no timer, so that many runs are cheap. */
-const turns = Effect.replicateEffect(Effect.yieldNow(), 100, { discard: true })
+const turns = Effect.replicateEffect(Effect.yieldNow(), 40, { discard: true })
+
+/** Printing what each run logs would take longer than the runs. */
+const silent = Logger.withMinimumLogLevel(LogLevel.None)
 
 /** The rule, said as naively as possible. */
 const expected = (receive: Plan | undefined, background: ReadonlyArray<Plan>): string => {
@@ -54,7 +59,7 @@ describe("superviseTasks", () => {
     "A088 what ends at once is decided by precedence, then registration, never by the order of scheduling",
     { receive: FastCheck.option(plan, { nil: undefined }), background: FastCheck.array(plan, { maxLength: 6 }) },
     ({ background, receive }) =>
-      Effect.gen(function*() {
+      silent(Effect.gen(function*() {
         const shot = yield* Deferred.make<void>()
         const run = ({ outcome, yields }: Plan) =>
           Deferred.await(shot).pipe(
@@ -74,8 +79,8 @@ describe("superviseTasks", () => {
         const outcome = exit === null ? "goes on" : shown(yield* exit)
         assert.strictEqual(outcome, expected(receive, background))
         if (exit === null) fiber.unsafeInterruptAsFork(fiber.id())
-      }),
-    { timeout: 60_000, fastCheck: { numRuns: Number(process.env["LAWS_RUNS"] ?? 200) } }
+      })),
+    { timeout: 60_000, fastCheck: { numRuns: Number(process.env["LAWS_RUNS"] ?? 100) } }
   )
 })
 
@@ -94,7 +99,7 @@ describe("drainTasks", () => {
       timeout: FastCheck.constantFrom(0, 10_000)
     },
     ({ mode, tasks, timeout }) =>
-      Effect.gen(function*() {
+      silent(Effect.gen(function*() {
         const fibers = yield* Effect.forEach(tasks, ({ ackAfter, endsAfter }, index) =>
           Effect.annotateLogs(
             Effect.forkDaemon(Effect.onInterrupt(Effect.sleep(endsAfter), () => Effect.sleep(ackAfter))),
@@ -125,7 +130,7 @@ describe("drainTasks", () => {
         }
         assert.strictEqual(report.durationMillis, took)
         yield* advance("2 hours")
-      }),
+      })),
     { timeout: 60_000, fastCheck: { numRuns: Number(process.env["LAWS_RUNS"] ?? 30) } }
   )
 })
