@@ -8,7 +8,7 @@ if (parseInt(found, 10) < required) {
   process.exit(1)
 }
 // The scripts that can be named; anything else is a mistake in package.json.
-var scripts = ["start", "test", "check", "format", "codegen", "lock", "clean", "bench"]
+var scripts = ["start", "test", "check", "format", "codegen", "lock", "clean", "bench", "simulate", "mutate"]
 var script = process.argv[2]
 if (scripts.indexOf(script) === -1) {
   console.error("usage: node scripts/run.cjs <" + scripts.join(" | ") + "> [arguments]")

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
+import { rules } from "../../testing/src/internal/outboxModel.js"
 import { LaneQueue } from "../src/internal/laneQueue.js"
 import type { LaneIndex } from "../src/Lane.js"
-import { rules } from "../../testing/src/internal/outboxModel.js"
 
 const seed = Number(process.env["LAWS_SEED"] ?? 20_261_125)
 const numRuns = Number(process.env["LAWS_RUNS"] ?? 200)

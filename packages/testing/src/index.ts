@@ -30,6 +30,13 @@ export * as Faults from "./Faults.js"
 export * as LawHarness from "./LawHarness.js"
 
 /**
+ * Proof that nothing is left when something is over: fibers, finalizers, timers, listeners, sockets, bytes.
+ *
+ * @since 0.1.0
+ */
+export * as Leaks from "./Leaks.js"
+
+/**
  * The client's end of a connection of `MemoryTransport`.
  *
  * @since 0.1.0
@@ -60,6 +67,14 @@ export * as MemoryTransport from "./MemoryTransport.js"
 export * as OutboxLaws from "./OutboxLaws.js"
 
 /**
+ * A scheduler that decides from a seed which of the fibers that can run runs next, and how long it may go on. The
+ * interleaving of a program varies from seed to seed and is the same each time for one seed.
+ *
+ * @since 0.1.0
+ */
+export * as SeededScheduler from "./SeededScheduler.js"
+
+/**
  * The contract of a session's ending as tests: every way in which a session can end, on any transport.
  *
  * @since 0.1.0
@@ -72,6 +87,20 @@ export * as SessionLaws from "./SessionLaws.js"
  * @since 0.1.0
  */
 export * as Settle from "./Settle.js"
+
+/**
+ * A world with a time of its own, for programs that shall run hours in seconds and the same way each time.
+ *
+ * @since 0.1.0
+ */
+export * as SimulatedClock from "./SimulatedClock.js"
+
+/**
+ * Many real sessions under random work and random faults, in a simulated world, from one seed.
+ *
+ * @since 0.1.0
+ */
+export * as Simulation from "./Simulation.js"
 
 /**
  * The contract of `spillway/Transport` as tests: each law is one sentence of it and an effect that checks it.

@@ -197,6 +197,7 @@ const closeLink = (session: SessionImpl, exit: Exit): Effect.Effect<PhaseResult>
     session.state = "closing"
     if (!session.linkAlive) return Effect.succeed<PhaseResult>("skipped")
     const reason = toCloseReason(exit)
+    session.writer.stop()
     session.connection.close(reason.code, reason.reason)
     const down = awaitCondition(() => !session.linkAlive, (check) => {
       session.onLinkDown = check

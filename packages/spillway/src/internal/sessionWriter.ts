@@ -58,6 +58,8 @@ export class SessionWriter {
   readonly slow: Slow
   /** No more offers: the outbox is being flushed, or was. */
   sealed = false
+  /** The close frame is out, or about to be: nothing leaves the lanes any more. */
+  private stopped = false
   inFlight = false
   inFlightBytes = 0
   sentBytes = 0
@@ -189,7 +191,7 @@ export class SessionWriter {
 
   /** Outbox hook: something became takeable. */
   onOffered(): void {
-    if (this.dirty || this.inFlight || !this.owner.linkAlive) return
+    if (this.dirty || this.inFlight || this.stopped || !this.owner.linkAlive) return
     this.dirty = true
     this.owner.host.schedule(this.owner)
   }
@@ -223,7 +225,7 @@ export class SessionWriter {
   /** `true`: nothing is left; `false`: the connection is busy or gone; `undefined`: others shall run first. */
   private writeBatches(): boolean | undefined {
     for (let batch = 0; batch < batchesPerPump; batch++) {
-      if (this.inFlight || !this.owner.linkAlive) return false
+      if (this.inFlight || this.stopped || !this.owner.linkAlive) return false
       if (!this.writeBatch()) return true
       if (this.outbox.queue.queuedItems === 0 && this.outbox.waiterCount === 0) return !this.inFlight
     }
@@ -338,6 +340,11 @@ export class SessionWriter {
   seal(): void {
     this.sealed = true
     this.outbox.closeWaiters()
+  }
+
+  /** Writes no more: what is still queued when the close frame goes out was too late. */
+  stop(): void {
+    this.stopped = true
   }
 
   /** Gives up what was not sent, counts it, and tells whoever waits. */

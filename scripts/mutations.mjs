@@ -1,0 +1,250 @@
+/**
+ * Deliberate faults of the core, one textual change each. `scripts/mutate.mjs` plants them one at a time in a copy and
+ * runs the suites; `scripts/mutations.test.ts` checks that each still has its place in the sources.
+ */
+const outbox = "packages/spillway/src/internal/outbox.ts"
+const queue = "packages/spillway/src/internal/laneQueue.ts"
+const writer = "packages/spillway/src/internal/sessionWriter.ts"
+const ending = "packages/spillway/src/internal/sessionEnding.ts"
+const session = "packages/spillway/src/internal/session.ts"
+const timers = "packages/spillway/src/internal/sessionTimers.ts"
+const registry = "packages/spillway/src/internal/registry.ts"
+const tasks = "packages/spillway/src/internal/sessionTasks.ts"
+const drain = "packages/spillway/src/internal/drain.ts"
+const inbox = "packages/spillway/src/internal/inbox.ts"
+const deadlines = "packages/spillway/src/internal/deadlines.ts"
+
+/** `{ name, path, from, to }`; `from` occurs once in the file. */
+export const mutations = [
+  {
+    name: "wrong eviction order: the highest evictable lane first",
+    path: queue,
+    from: "    let lane = 3\n    while (!this.fits(3, items, bytes)) {",
+    to: "    let lane = 2\n    while (!this.fits(3, items, bytes)) {"
+  },
+  {
+    name: "a lost byte in the accounting of evictions",
+    path: queue,
+    from: "      this.countedItems--\n      this.countedBytes -= ring.bytesAt(ring.head)\n    }\n    if (aged)",
+    to: "      this.countedItems--\n      this.countedBytes -= ring.bytesAt(ring.head) - 1\n    }\n    if (aged)"
+  },
+  {
+    name: "a leaked waiter: an interrupted offer stays in the list",
+    path: writer,
+    from: "() => Effect.sync(() => this.outbox.cancel(waiter, this.now)))",
+    to: "() => Effect.void)"
+  },
+  {
+    name: "the gauge falls before the drain",
+    path: ending,
+    from: "    soFar.exit = session.shutDown()\n",
+    to:
+      "    soFar.exit = session.shutDown()\n    ;(session.host as unknown as { sessions: Set<unknown> }).sessions.delete(session)\n"
+  },
+  {
+    name: "the drain is skipped when the link is lost",
+    path: ending,
+    from: "    soFar.tasks = yield* endTasks(session)\n",
+    to: "    if (session.linkAlive) soFar.tasks = yield* endTasks(session)\n"
+  },
+  {
+    name: "a drain is interrupted with its first caller",
+    path: drain,
+    from: "        Effect.forkDaemon,\n",
+    to: "        Effect.fork,\n"
+  },
+  {
+    name: "the deadline of an ended session is not cancelled",
+    path: registry,
+    from: "    this.deadlines.remove(session)\n",
+    to: ""
+  },
+  {
+    name: "unbounded inbound: the socket is never paused",
+    path: session,
+    from: "      this.connection.pause()\n",
+    to: ""
+  },
+  {
+    name: "a paused socket is never resumed",
+    path: session,
+    from: "        this.connection.resume()\n",
+    to: ""
+  },
+  {
+    name: "the control lane is blocked by a full outbox",
+    path: queue,
+    from: "    return lane === 0\n      ? this.control.queuedItems + items",
+    to: "    return lane === 0 && this.countedItems < this.options.itemsMax\n      ? this.control.queuedItems + items"
+  },
+  {
+    name: "early binding: messages leave the lanes while a write is under way",
+    path: writer,
+    from: "      if (this.inFlight || this.stopped || !this.owner.linkAlive) return false\n",
+    to: "      if (this.stopped || !this.owner.linkAlive) return false\n"
+  },
+  {
+    name: "the bound below the lanes is ignored",
+    path: writer,
+    from: "    } while (next >= 0 && next <= room)",
+    to: "    } while (next >= 0)"
+  },
+  {
+    name: "newcomers overtake those who wait",
+    path: outbox,
+    from: "    if (this.waiterCount !== 0 && this.first![lane] !== undefined) return Queue.WOULD_WAIT\n",
+    to: ""
+  },
+  {
+    name: "waiters are not told of the end",
+    path: writer,
+    from: "    this.sealed = true\n    this.outbox.closeWaiters()\n",
+    to: "    this.sealed = true\n"
+  },
+  {
+    name: "a cancelled waiter's room is offered to nobody",
+    path: outbox,
+    from: "    this.unlink(waiter)\n    if (this.waiterCount !== 0) this.admit(now)\n",
+    to: "    this.unlink(waiter)\n"
+  },
+  {
+    name: "messages of a lost write are forgotten",
+    path: writer,
+    from: "    this.lostByLane ??= this.inFlightByLane\n",
+    to: ""
+  },
+  {
+    name: "a delivery that was lost with the link is never settled",
+    path: writer,
+    from: "    for (const item of tracked ?? []) item.settle({ _tag: \"Undelivered\" })\n",
+    to: ""
+  },
+  {
+    name: "a message may be taken at the very end of its age",
+    path: queue,
+    from: "      if (ring.expiresAt(ring.head) > now) return true\n",
+    to: "      if (ring.expiresAt(ring.head) >= now) return true\n"
+  },
+  {
+    name: "bulk starves",
+    path: queue,
+    from: "    return bulkReady && share !== 0 && this.importantRun >= share ? this.bulk : this.important\n",
+    to: "    return this.important\n"
+  },
+  {
+    name: "control does not go first",
+    path: queue,
+    from:
+      "    if (this.isReady(this.control, now)) return this.control\n    if (this.isReady(this.critical, now)) return this.critical\n",
+    to:
+      "    if (this.isReady(this.critical, now)) return this.critical\n    if (this.isReady(this.control, now)) return this.control\n"
+  },
+  {
+    name: "a stalled write is never noticed",
+    path: writer,
+    from: "      this.owner.host.arm(this.owner, this.owner.timers.stallCheckAt)\n",
+    to: ""
+  },
+  {
+    name: "a silent peer is never presumed dead",
+    path: timers,
+    from: "    this.pongDueAt = now + pongTimeout\n",
+    to: ""
+  },
+  {
+    name: "what is heard does not prove life",
+    path: timers,
+    from: "    this.lastHeardAt = now\n    this.pongDueAt = Infinity\n  }",
+    to: "    this.lastHeardAt = now\n  }"
+  },
+  {
+    name: "a finalizer without a bound of its own",
+    path: ending,
+    from: "    if (!isOwn) finalizers!.set(",
+    to: "    if (isOwn && session.finalizersCut) finalizers!.set("
+  },
+  {
+    name: "waits in finalizers that are not interruptible",
+    path: ending,
+    from: "      Effect.map(Option.getOrElse(() => false)),\n      Effect.interruptible\n    )",
+    to: "      Effect.map(Option.getOrElse(() => false))\n    )"
+  },
+  {
+    name: "the connection is not terminated",
+    path: ending,
+    from: "  const terminate = Effect.sync(() => session.connection.terminate())\n",
+    to: "  const terminate = Effect.void\n"
+  },
+  {
+    name: "tasks are not interrupted at the end of their grace",
+    path: ending,
+    from: "      forced.add(record)\n      interruptTask(record)\n",
+    to: "      forced.add(record)\n"
+  },
+  {
+    name: "the first of several exits decides, whatever the others are",
+    path: session,
+    from: "precedence(exit) < precedence(this.exit)",
+    to: "false"
+  },
+  {
+    name: "messages follow the close frame",
+    path: ending,
+    from: "    session.writer.stop()\n",
+    to: ""
+  },
+  {
+    name: "a task may be started on a session that ends",
+    path: tasks,
+    from: "    if (session.decided) return Effect.succeed(false)\n",
+    to: ""
+  },
+  {
+    name: "a task that failed does not end its session",
+    path: tasks,
+    from: "    session.requestEnd({ _tag: \"Crashed\", task: record.name, cause: exit.cause })\n",
+    to: ""
+  },
+  {
+    name: "sleepers are not woken by the shutdown",
+    path: session,
+    from: "    if (waiters !== undefined) { for (const wake of waiters) wake() }\n",
+    to: ""
+  },
+  {
+    name: "a reader that is gone keeps its place",
+    path: inbox,
+    from: "    if (this.waiter === undefined || this.waiter.isGone) this.waiter = reader\n",
+    to: "    if (this.waiter === undefined) this.waiter = reader\n"
+  },
+  {
+    name: "the end of a drain's total terminates nobody",
+    path: drain,
+    from: "    for (const session of left) session.connection.terminate()\n",
+    to: ""
+  },
+  {
+    name: "connections that come while draining are served",
+    path: registry,
+    from: "    registry.state === \"accepting\"\n      ? startHandler(",
+    to: "    registry.state !== \"closed\"\n      ? startHandler("
+  },
+  {
+    name: "an earlier deadline does not wake the sweeper",
+    path: registry,
+    from: "    if (this.deadlines.ensure(session, dueAt) && this.onRearm !== undefined) this.onRearm()\n",
+    to: "    this.deadlines.ensure(session, dueAt)\n"
+  },
+  {
+    name: "a moved deadline is not put in order",
+    path: deadlines,
+    from: "    this.up(index)\n    this.down(last.heapIndex)\n",
+    to: "    this.down(last.heapIndex)\n"
+  },
+  {
+    name: "conflation forgets the bytes that were added",
+    path: queue,
+    from: "    if (lane !== 0) this.countedBytes += more\n",
+    to: ""
+  }
+]
