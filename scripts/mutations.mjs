@@ -86,8 +86,8 @@ export const mutations = [
   {
     name: "the bound below the lanes is ignored",
     path: writer,
-    from: "    } while (next >= 0 && next <= room)",
-    to: "    } while (next >= 0)"
+    from: "      item = outbox.take(now, room)\n",
+    to: "      item = outbox.take(now)\n"
   },
   {
     name: "newcomers overtake those who wait",
@@ -165,9 +165,9 @@ export const mutations = [
   },
   {
     name: "waits in finalizers that are not interruptible",
-    path: ending,
-    from: "      Effect.map(Option.getOrElse(() => false)),\n      Effect.interruptible\n    )",
-    to: "      Effect.map(Option.getOrElse(() => false))\n    )"
+    path: "packages/spillway/src/internal/bounded.ts",
+    from: "Effect.interruptible(Effect.timeoutOption(effect, millis))",
+    to: "Effect.timeoutOption(effect, millis)"
   },
   {
     name: "the connection is not terminated",
@@ -202,7 +202,7 @@ export const mutations = [
   {
     name: "a task that failed does not end its session",
     path: tasks,
-    from: "    session.requestEnd({ _tag: \"Crashed\", task: record.name, cause: exit.cause })\n",
+    from: "      if (exit._tag === \"Failure\") session.requestEnd({ _tag: \"Crashed\", task: record.name, cause: exit.cause })\n",
     to: ""
   },
   {
@@ -226,8 +226,8 @@ export const mutations = [
   {
     name: "connections that come while draining are served",
     path: registry,
-    from: "    registry.state === \"accepting\"\n      ? startHandler(",
-    to: "    registry.state !== \"closed\"\n      ? startHandler("
+    from: "      registry.phase === \"accepting\" && !registry.isRefusing\n        ? startHandler(",
+    to: "      registry.phase !== \"done\"\n        ? startHandler("
   },
   {
     name: "an earlier deadline does not wake the sweeper",
