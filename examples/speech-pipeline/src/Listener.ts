@@ -100,18 +100,18 @@ const openLink = (session: Session) =>
   })
 
 /** Uploads items until there are no more, many at once; each is stored, or lost and told. */
-const uploader = (session: Session, link: Link.Link<void>, items: Mailbox.ReadonlyMailbox<Frames.Item>) =>
+const uploader = ({ items, open, session }: Pipeline, link: Link.Link<void>) =>
   Effect.flatMap(Ledger, (ledger) => {
+    const settled = (item: Frames.Item, type: "stored" | "lost") =>
+      Effect.zipRight(Effect.sync(() => open.delete(item)), ledger[type])
     const tell = (type: "stored" | "lost", { kind, seq }: Frames.Item) =>
       session.send(Message.jsonOf({ type, kind, seq }, { lane: "bulk" }))
     const upload = (item: Frames.Item) =>
       link.request((id) => Frames.request(item, id)).pipe(
         Effect.matchEffect({
-          onSuccess: () => Effect.zipRight(ledger.stored, tell("stored", item)),
-          onFailure: () => Effect.zipRight(ledger.lost, tell("lost", item))
-        }),
-        // The grace of the session was too short.
-        Effect.onInterrupt(() => ledger.lost)
+          onSuccess: () => Effect.zipRight(settled(item, "stored"), tell("stored", item)),
+          onFailure: () => Effect.zipRight(settled(item, "lost"), tell("lost", item))
+        })
       )
     return Stream.runDrain(
       Stream.mapEffect(Mailbox.toStream(items), upload, { concurrency: uploadsMax, unordered: true })
@@ -122,13 +122,34 @@ interface Pipeline {
   readonly session: Session
   readonly intake: Intake
   readonly items: Mailbox.Mailbox<Frames.Item>
+  /** Admitted, and neither stored nor lost yet. */
+  readonly open: Set<Frames.Item>
   readonly samples: Held<Frames.Item>
   /** The handler has read everything. */
   readonly inboundDone: Deferred.Deferred<void>
 }
 
-const admit = ({ items }: Pipeline, item: Frames.Item) =>
-  Effect.flatMap(Ledger, (ledger) => Effect.zipRight(ledger.admitted, items.offer(item)))
+const admit = ({ items, open }: Pipeline, item: Frames.Item) =>
+  Effect.flatMap(Ledger, (ledger) => {
+    open.add(item)
+    return Effect.zipRight(ledger.admitted, items.offer(item))
+  })
+
+/** When tasks and link are over, what is still open was lost: the grace of the session was too short for it. */
+const settleAtEnd = ({ open, session }: Pipeline) =>
+  Effect.flatMap(Ledger, (ledger) =>
+    Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        const left = open.size
+        open.clear()
+        return left === 0
+          ? Effect.void
+          : Effect.zipRight(
+            Effect.replicateEffect(ledger.lost, left, { discard: true }),
+            Effect.logWarning(`session ${session.id}: ${left} items were not stored in time`)
+          )
+      })
+    ))
 
 const onSegment = (pipeline: Pipeline, segment: Segment) =>
   Effect.gen(function*() {
@@ -210,15 +231,18 @@ export const handler = (session: Session) =>
   Effect.gen(function*() {
     const { chunkFrames, sampleAge } = yield* Settings
     yield* session.send(status("initiating"))
-    const link = yield* openLink(session)
     const pipeline: Pipeline = {
       session,
       intake: new Intake(chunkFrames),
       items: yield* Mailbox.make<Frames.Item>(),
+      open: new Set(),
       samples: new Held(Duration.toMillis(sampleAge), samplesMax),
       inboundDone: yield* Deferred.make<void>()
     }
-    yield* session.fork("uploader", "finite", uploader(session, link, pipeline.items))
+    // The first finalizer runs last, after that of the link.
+    yield* settleAtEnd(pipeline)
+    const link = yield* openLink(session)
+    yield* session.fork("uploader", "finite", uploader(pipeline, link))
     yield* session.fork("sampler", "finite", sampler(pipeline))
     yield* session.fork("usage", "lifetime", usage(pipeline))
     yield* session.fork("heartbeats", "lifetime", heartbeats(session, link))

@@ -103,6 +103,13 @@ const entries = {
   }),
   breakerRejections: entry("breaker_rejections_total", "counter", "Calls that a breaker refused", {
     label: TaskMetrics.anyLabel
+  }),
+  linksDegraded: entry("links_degraded", "gauge", "Links that are degraded or probe", { label: TaskMetrics.anyLabel }),
+  linkConnects: entry("link_connects_total", "counter", "Connections that links have opened", {
+    label: TaskMetrics.anyLabel
+  }),
+  linkLost: entry("link_requests_lost_total", "counter", "Requests over links that got no answer", {
+    label: TaskMetrics.anyLabel
   })
 }
 

@@ -22,7 +22,7 @@ import * as Sessions from "../src/Sessions.js"
 import * as Tasks from "../src/Tasks.js"
 import * as Telemetry from "../src/Telemetry.js"
 import { advance, settle } from "./support.js"
-import { isRunning, timed } from "./taskSupport.js"
+import { isRunning, readMetrics, timed } from "./taskSupport.js"
 
 const label = Label.make("link_test")
 
@@ -373,6 +373,29 @@ describe("requests", () => {
       })
   )
 })
+
+test(
+  "what is degraded, connected and lost are metrics with the label of the link",
+  {},
+  (rig) =>
+    Effect.gen(function*() {
+      const read = Effect.map(readMetrics, (metrics) =>
+        ["links_degraded", "link_connects_total", "link_requests_lost_total"]
+          .map((name) =>
+            metrics.get(`spillway_${name} label=link_test`) ?? 0
+          ))
+      yield* advance("80 seconds")
+      const [degraded, connects, lost] = yield* read
+      const request = Effect.ignore(rig.link.request(ask("x")))
+      yield* Effect.replicateEffect(Effect.forkDaemon(request), 101, { discard: true })
+      yield* settle
+      yield* rig.dialer.setBehaviour("connects")
+      yield* advance("60 seconds")
+      assert.deepStrictEqual(yield* read, [0, connects! + 1, lost! + 1])
+      assert.strictEqual(degraded, 1)
+    }),
+  "refuses"
+)
 
 it.scoped("options that are not usable are refused by name", () =>
   Effect.gen(function*() {

@@ -17,6 +17,7 @@ import { Sessions, type SessionsShape } from "../Sessions.js"
 import { DialFailed, type RequestLost } from "../SpillwayError.js"
 import * as Tasks from "../Tasks.js"
 import type { Connection } from "../Transport.js"
+import { LinkMetrics } from "./linkMetrics.js"
 import type { Resolved } from "./linkOptions.js"
 import { LinkRequests } from "./linkRequests.js"
 
@@ -29,8 +30,11 @@ export const delayMillis = (n: number, random: number, { backoff, backoffMax }: 
 
 type Dialled = { readonly _tag: "Connected"; readonly connection: Connection } | { readonly _tag: "Failed" | "Refused" }
 
+const isDegraded = (state: Link.State): boolean => state === "degraded" || state === "half_open_probe"
+
 class LinkImpl<A> implements Link.Link<A> {
   readonly requests: LinkRequests<A>
+  private readonly metrics: LinkMetrics
   private session: Session | undefined = undefined
   private failures = 0
   private dials = 0
@@ -46,7 +50,11 @@ class LinkImpl<A> implements Link.Link<A> {
     private readonly published: SubscriptionRef.SubscriptionRef<Link.State>
   ) {
     const { answerTimeout, requestsMax, retriesMax } = resolved
-    this.requests = new LinkRequests({ requestsMax, retriesMax, answerMillis: answerTimeout })
+    this.metrics = LinkMetrics.of(options.label)
+    this.requests = new LinkRequests(
+      { requestsMax, retriesMax, answerMillis: answerTimeout },
+      () => this.metrics.requestLost()
+    )
   }
 
   get label() {
@@ -93,6 +101,8 @@ class LinkImpl<A> implements Link.Link<A> {
 
   private become(state: Link.State): Effect.Effect<void> {
     return Effect.suspend(() => {
+      const change = Number(isDegraded(state)) - Number(isDegraded(this.now))
+      if (change !== 0) this.metrics.degraded(change > 0 ? 1 : -1)
       this.now = state
       return Effect.zipRight(
         SubscriptionRef.set(this.published, state),
@@ -192,6 +202,7 @@ class LinkImpl<A> implements Link.Link<A> {
       )
     const open = Effect.suspend(() => {
       this.connects++
+      this.metrics.connected()
       this.requests.connected()
       return Effect.tap(this.sessions.open(connection, handler), (session) => {
         this.session = session

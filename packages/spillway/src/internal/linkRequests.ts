@@ -32,7 +32,7 @@ export class LinkRequests<A> {
   /** Answers to nothing that waits: late, or repeated. */
   unmatched = 0
 
-  constructor(readonly limits: RequestLimits) {}
+  constructor(readonly limits: RequestLimits, private readonly onLost: () => void) {}
 
   get count(): number {
     return this.pending.size
@@ -115,6 +115,7 @@ export class LinkRequests<A> {
 
   private lose(request: Pending<A>, why: RequestLost["why"]): void {
     this.pending.delete(request.id)
+    this.onLost()
     request.settle(Exit.fail(new RequestLost({ id: request.id, why })))
   }
 }
