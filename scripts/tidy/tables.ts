@@ -31,6 +31,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/budgetState",
     "internal/deadlines",
     "internal/histogram",
+    "internal/atOnce",
     "internal/inbox",
     "internal/turnScheduler"
   ],

@@ -22,8 +22,7 @@ import type { Session } from "spillway/Session"
 import { WebSocketServer } from "ws"
 
 /**
- * `spillway` answers in a function, as the plain `ws` server does; `spillway-effect` in an effect that may suspend, so that
- * a fiber is resumed for every message.
+ * `spillway` answers in a function, as the plain `ws` server does; `spillway-effect` in an effect that may suspend.
  */
 export type Peer = "ws" | "spillway" | "spillway-effect" | "platform"
 

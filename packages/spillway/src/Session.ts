@@ -149,9 +149,10 @@ export interface Session {
   readonly messages: Stream.Stream<Inbound>
   /**
    * Handles each inbound message, one after the other, until the inbound side ends. While an effect works on a message
-   * the next ones wait in the bounded inbox, and the socket is paused when that is full. A function that is done at once
-   * and returns nothing (it may `unsafeOffer`) is called as the message arrives, which costs no step of a fiber; if it
-   * throws, the effect dies. Costs less than running `messages`.
+   * the next ones wait in the bounded inbox, and the socket is paused when that is full. While the loop waits, the
+   * function is called as the message arrives, and what it returns is run there as far as it is synchronous: a handler
+   * that only sends costs no step of a fiber, whether it does so with `unsafeOffer` and returns nothing or with `send`. If
+   * the function throws, the effect dies. Costs less than running `messages`.
    */
   runForEach<E = never, R = never>(
     f: (message: Inbound) => Effect.Effect<unknown, E, R> | void

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Frame from "../Frame.js"
+import { runAtOnce } from "./atOnce.js"
 import * as text from "./text.js"
 
 /** One inbound message. */
@@ -33,7 +34,7 @@ export type OnMessage = (message: Inbound) => Effect.Effect<unknown, any, any> |
  * than everything else): waking it then has no effect, and its place is taken by the next reader.
  *
  * A reader with a function is handed a message while it waits, without being woken: only when the function returns an
- * effect is the fiber resumed, with that effect.
+ * effect that is not done at once is the fiber resumed, with what is left of it.
  */
 export class Reader {
   private resume: ((effect: Effect.Effect<void>) => void) | undefined = undefined
@@ -55,6 +56,12 @@ export class Reader {
   /** It ended, or will not come back to wait: an interruption is on its way through it. */
   get isGone(): boolean {
     return this.fiber.unsafePoll() !== null || !Cause.isEmpty(this.fiber.getFiberRef(FiberRef.interruptedCause))
+  }
+
+  /** Handles a message in the place of the fiber, which waits. Returns what is left for the fiber. */
+  handle(message: Inbound): Effect.Effect<unknown> | undefined {
+    const effect = this.onMessage!(message) as Effect.Effect<unknown> | void
+    return effect === undefined ? undefined : runAtOnce(effect, this.fiber)
   }
 
   wake(effect: Effect.Effect<unknown> = Effect.void): void {
@@ -103,9 +110,9 @@ export class Inbox {
     }
     if (reader.isGone) return false
     this.handingOver = true
-    let effect: Effect.Effect<unknown> | void
+    let effect: Effect.Effect<unknown> | undefined
     try {
-      effect = reader.onMessage(message) as Effect.Effect<unknown> | void
+      effect = reader.handle(message)
     } catch (defect) {
       effect = Effect.die(defect)
     }
