@@ -15,6 +15,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "CloseReason",
     "SpillwayError",
     "Limits",
+    "Label",
     "internal/invariant",
     "internal/frameImpl",
     "internal/text",
@@ -34,7 +35,21 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/turnScheduler"
   ],
   ["Overflow", "Outbox", "internal/outbox*"],
-  ["Transport", "Exit", "Telemetry", "Tasks"],
+  [
+    "Transport",
+    "Dialer",
+    "Exit",
+    "Telemetry",
+    "Tasks",
+    "TaskMetrics",
+    "Breaker",
+    "internal/breaker*",
+    "internal/bounded",
+    "internal/tasks",
+    "internal/taskMetrics",
+    "internal/supervise",
+    "internal/gather"
+  ],
   [
     "Session",
     "SessionOptions",
@@ -44,7 +59,16 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/drain",
     "internal/tally"
   ],
-  ["Hub", "internal/hub*", "SlowConsumers", "internal/slowConsumers", "Budget", "internal/budget"],
+  [
+    "Hub",
+    "internal/hub*",
+    "SlowConsumers",
+    "internal/slowConsumers",
+    "Budget",
+    "internal/budget",
+    "Link",
+    "internal/link*"
+  ],
   ["Metrics", "Prometheus"]
 ]
 

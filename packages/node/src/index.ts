@@ -9,6 +9,13 @@
 export * as Guard from "./Guard.js"
 
 /**
+ * The core's `Dialer` on real sockets: WebSocket connections that this program opens itself, `ws:` or `wss:`.
+ *
+ * @since 0.1.0
+ */
+export * as NodeDialer from "./NodeDialer.js"
+
+/**
  * The core's `Transport` on real sockets. `httpApp` is mounted in a router beside other routes and after any middleware;
  * what it upgrades comes out of `Transport.accept`. A program written against `Transport` needs to know no more.
  *

@@ -67,7 +67,7 @@ const frames: ReadonlyArray<Frame.Frame> = [
 ]
 
 describe("frame runs", () => {
-  it("T1 whatever several connections write, alternately, each gets exactly its own frames, in order", () => {
+  it("W1 whatever several connections write, alternately, each gets exactly its own frames, in order", () => {
     const item = FastCheck.record({
       connection: FastCheck.nat({ max: 2 }),
       // Mostly the same few frames, so that runs are shared, shared in part, and not at all.

@@ -47,7 +47,7 @@ const clog = (connection: Connection): number => {
 }
 
 describe("writing beside ws", () => {
-  it.scopedLive("T2 a ping or close in the middle of a gathered write comes after what was written before it", () =>
+  it.scopedLive("W2 a ping or close in the middle of a gathered write comes after what was written before it", () =>
     Effect.gen(function*() {
       const { client, connection } = yield* pair()
       connection.cork()
@@ -63,7 +63,7 @@ describe("writing beside ws", () => {
       assert.deepStrictEqual(client.rest, expected)
     }))
 
-  it.scopedLive("T2 nothing is written after a close was sent, nor after terminate in a gathered write", () =>
+  it.scopedLive("W2 nothing is written after a close was sent, nor after terminate in a gathered write", () =>
     Effect.gen(function*() {
       const closing = yield* pair()
       closing.connection.close(1000, "")
@@ -79,7 +79,7 @@ describe("writing beside ws", () => {
       assert.strictEqual(gone.client.rest.length, 0)
     }))
 
-  it.scopedLive("T2 while the client is in the middle of a fragmented message, whole frames go out and its message arrives", () =>
+  it.scopedLive("W2 while the client is in the middle of a fragmented message, whole frames go out and its message arrives", () =>
     Effect.gen(function*() {
       const { client, connection, recorder } = yield* pair()
       client.socket.write(frame("he", 1, false))

@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import { tags } from "./Exit.js"
 import * as Lane from "./Lane.js"
 import { Sessions } from "./Sessions.js"
+import * as TaskMetrics from "./TaskMetrics.js"
 import { type LaneCounts, Telemetry, type TelemetryShape, type Totals } from "./Telemetry.js"
 
 /** What is measured of a lane's messages; the label `outcome`. */
@@ -96,7 +97,13 @@ const entries = {
     result: phaseResults
   }),
   stuckTasks: entry("stuck_tasks", "gauge", "Tasks that ignore interruption and were given up, until they end"),
-  abandonedFinalizers: entry("abandoned_finalizers", "gauge", "Finalizers that were given up, until they end")
+  abandonedFinalizers: entry("abandoned_finalizers", "gauge", "Finalizers that were given up, until they end"),
+  breakerState: entry("breaker_state", "gauge", "State of a breaker: 0 closed, 1 open, 2 half-open", {
+    label: TaskMetrics.anyLabel
+  }),
+  breakerRejections: entry("breaker_rejections_total", "counter", "Calls that a breaker refused", {
+    label: TaskMetrics.anyLabel
+  })
 }
 
 /**
@@ -105,7 +112,7 @@ const entries = {
  * @since 0.1.0
  * @category metrics
  */
-export const registry: ReadonlyArray<RegistryEntry> = Object.values(entries)
+export const registry: ReadonlyArray<RegistryEntry> = [...Object.values(entries), ...TaskMetrics.registry]
 
 type Update = (value: number) => void
 

@@ -24,6 +24,7 @@ import type { PerLane } from "./Lane.js"
 import * as Message from "./Message.js"
 import type { Delivery, Outcome } from "./Outcome.js"
 import type { InvalidMessage } from "./SpillwayError.js"
+import type * as Tasks from "./Tasks.js"
 import type { LaneCounts } from "./Telemetry.js"
 
 /**
@@ -49,18 +50,14 @@ export interface Inbound {
 export type State = "open" | "draining" | "closing" | "closed"
 
 /**
- * What the normal end of a supervised task means.
- *
- * - `lifetime`: it was to live as long as the session; its end ends the session (`LifetimeDone`).
- * - `finite`: it may end; the session goes on.
- * - `completion`: its end completes the session (`Completed`, close code 1000).
- *
- * A failure or defect of any task ends the session (`Crashed`); an interrupted task never does.
+ * What the normal end of a supervised task means, as in `Tasks`: the end of a `lifetime` task ends the session
+ * (`LifetimeDone`), that of a `finite` one does not, that of a `completion` one completes it (`Completed`, close code
+ * 1000). A failure or defect of any task ends the session (`Crashed`); an interrupted task never does.
  *
  * @since 0.1.0
  * @category models
  */
-export type TaskKind = "lifetime" | "finite" | "completion"
+export type TaskKind = Tasks.TaskKind
 
 /**
  * A reading of a session. Durations and times are milliseconds of `Clock`; bytes are encoded bytes.

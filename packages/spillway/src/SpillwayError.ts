@@ -78,6 +78,53 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
 }
 
 /**
+ * A breaker refuses a call because what it guards keeps failing. Try again after `retryAfterMillis`; zero means that
+ * probes are under way and decide it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BreakerOpen extends Data.TaggedError("BreakerOpen")<{
+  readonly breaker: string
+  readonly retryAfterMillis: number
+}> {
+  override get message(): string {
+    return `the breaker "${this.breaker}" refuses calls for ${this.retryAfterMillis} ms`
+  }
+}
+
+/**
+ * A connection could not be opened. Trying again later may help.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DialFailed extends Data.TaggedError("DialFailed")<{
+  readonly url: string
+  readonly why: string
+}> {
+  override get message(): string {
+    return `cannot connect to ${this.url}: ${this.why}`
+  }
+}
+
+/**
+ * A request over a link got no answer. `dropped`: too many were waiting, and it was the oldest. `unanswered`: it was sent
+ * as often as it may be. `refused`: it is larger than the outbox. `closed`: the link has ended.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RequestLost extends Data.TaggedError("RequestLost")<{
+  readonly id: number
+  readonly why: "dropped" | "unanswered" | "refused" | "closed"
+}> {
+  override get message(): string {
+    return `request ${this.id} got no answer (${this.why})`
+  }
+}
+
+/**
  * A subscription would go over a bound; nothing was subscribed. `limit` says whose: a session's own (unsubscribe from
  * something first) or the server's (nothing that this session can do about).
  *
@@ -106,3 +153,6 @@ export type SpillwayError =
   | TransportClosed
   | InvalidMessage
   | TooManyTopics
+  | BreakerOpen
+  | DialFailed
+  | RequestLost

@@ -57,7 +57,7 @@ describe("Metrics", () => {
     const names = Metrics.registry.map(({ name }) => name)
     assert.strictEqual(new Set(names).size, names.length)
     for (const { labels, name, type } of Metrics.registry) {
-      assert.match(name, /^spillway_[a-z_]+$/)
+      assert.match(name, /^(spillway|async)_[a-z_]+$/)
       assert.strictEqual(name.endsWith("_total"), type === "counter", name)
       for (const values of Object.values(labels)) assert.isAtMost(values.length, 11)
     }

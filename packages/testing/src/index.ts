@@ -37,6 +37,15 @@ export * as LawHarness from "./LawHarness.js"
 export * as MemoryClient from "./MemoryClient.js"
 
 /**
+ * The dialer port on a memory network: what a program dials has its other end in the hands of a test, as a
+ * `MemoryClient` with all its faults. To the port the two ends of a connection are alike, so the dialled end is the one
+ * that `Transport` would hand out.
+ *
+ * @since 0.1.0
+ */
+export * as MemoryDialer from "./MemoryDialer.js"
+
+/**
  * A transport without a network: connections whose socket buffers, links and peers are modelled under virtual time.
  *
  * @since 0.1.0

@@ -50,7 +50,7 @@ const peerEof: ConnectionEnd = { _tag: "PeerEof" }
 const compressedText = { binary: false, compress: true }
 const compressedBinary = { binary: true, compress: true }
 
-/** Stands in for the list of connections that compress nothing. Never written. */
+/** Stands in for the list of connections whose frames `ws` does not write. Never written. */
 const noSends: Array<number> = []
 
 export class WsConnection implements Connection {
@@ -66,14 +66,19 @@ export class WsConnection implements Connection {
   private delivering = false
   /** Identifies the last `uncork` that returned `false`. */
   private clog = 0
-  /** Where compression was agreed on: payload sizes of the sends whose callback is pending, and payload bytes taken. */
+  /** Where `ws` writes the frames (compression, masks): payload sizes of the sends whose callback is pending, and payload bytes taken. */
   private readonly sending: Array<number> = noSends
   private readonly gathering = new Gathering()
   private compressedTaken = 0
   private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
 
-  constructor(private readonly ws: OwnedSocket, private readonly socket: Net.Socket) {
-    if (ws.extensions.includes("permessage-deflate")) {
+  /** In the role of the client frames are masked, which `ws` does: its callbacks say what was taken, as with compression. */
+  constructor(
+    private readonly ws: OwnedSocket,
+    private readonly socket: Net.Socket,
+    role: "server" | "client" = "server"
+  ) {
+    if (role === "client" || ws.extensions.includes("permessage-deflate")) {
       this.sending = []
       this.onSent = (error) => this.sent(error)
     }

@@ -5,7 +5,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -18,6 +18,7 @@ import type { Delivery, Outcome } from "../Outcome.js"
 import type * as Session from "../Session.js"
 import { TypeId } from "../Session.js"
 import type { Connection, ConnectionEnd, ConnectionEvents } from "../Transport.js"
+import { sleepUnless } from "./bounded.js"
 import { Inbound, Inbox, Reader } from "./inbox.js"
 import type { Ending } from "./sessionEnding.js"
 import type { Hosted, SessionHost } from "./sessionHost.js"
@@ -310,14 +311,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   }
 
   sleepUntilShutdown(duration: Duration.DurationInput): Effect.Effect<boolean> {
-    return Effect.suspend(() => {
-      if (this.decided) return Effect.succeed(true)
-      if (Duration.toMillis(duration) <= 0) return Effect.succeed(false)
-      return Effect.raceFirst(
-        Effect.as(this.awaitShutdown, true),
-        Effect.as(Effect.sleep(duration), false)
-      )
-    })
+    return sleepUnless(() => this.decided, this.awaitShutdown, duration)
   }
 
   /** Gives back memory that a burst left behind. */

@@ -15,6 +15,7 @@ import * as Scope from "effect/Scope"
 import * as CloseReason from "../CloseReason.js"
 import { type DrainReport, type Exit, type PhaseResult, toCloseReason } from "../Exit.js"
 import { perLane } from "../Lane.js"
+import { atMost } from "./bounded.js"
 import type { SessionImpl } from "./session.js"
 import { interruptTask, runningTasks, type TaskRecord } from "./sessionTasks.js"
 
@@ -34,15 +35,16 @@ const budget = (session: SessionImpl, millis: number, reserve: number): number =
 
 /** Waits for the effect at most so long, less when asked to hurry. Bounded also inside a finalizer. */
 const waitAtMost = (session: SessionImpl, effect: Effect.Effect<void>, millis: number): Effect.Effect<boolean> =>
-  millis <= 0
-    ? Effect.succeed(false)
-    : effect.pipe(
-      Effect.as(true),
-      Effect.raceFirst(Effect.as(Effect.zipRight(session.host.awaitHurry, Effect.sleep(hurriedMillis)), false)),
-      Effect.timeoutOption(millis),
-      Effect.map(Option.getOrElse(() => false)),
-      Effect.interruptible
-    )
+  Effect.map(
+    atMost(
+      Effect.raceFirst(
+        Effect.as(effect, true),
+        Effect.as(Effect.zipRight(session.host.awaitHurry, Effect.sleep(hurriedMillis)), false)
+      ),
+      millis
+    ),
+    Option.getOrElse(() => false)
+  )
 
 /** Suspends until the condition holds; `register` stores a callback that is called whenever it may have changed. */
 const awaitCondition = (

@@ -2,7 +2,6 @@
  * The supervised tasks of a session. A task is a fiber of its own, not a child of any fiber or scope, because a scope
  * waits without bound for what it owns; the session drains its tasks within deadlines and detaches what remains.
  */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -11,6 +10,7 @@ import * as HashMap from "effect/HashMap"
 import * as Scope from "effect/Scope"
 import type { TaskKind } from "../Session.js"
 import type { SessionImpl } from "./session.js"
+import { verdict } from "./tasks.js"
 
 export interface TaskRecord {
   readonly name: string
@@ -29,20 +29,25 @@ const onTaskDone = (session: SessionImpl, record: TaskRecord, exit: Exit.Exit<un
   if (session.onTaskEnd !== undefined) session.onTaskEnd()
   if (session.decided) {
     // It no longer decides anything, but must not go unnoticed.
-    if (exit._tag === "Failure" && !Cause.isInterruptedOnly(exit.cause)) {
+    if (exit._tag === "Failure" && verdict("finite", exit) === "crash") {
       session.log(Effect.logWarning(`task "${record.name}" failed while the session was ending`, exit.cause))
     }
     return
   }
-  if (exit._tag === "Failure") {
-    // Interrupted by somebody else: not the task's own doing. But a session without its handler has no purpose.
-    if (Cause.isInterruptedOnly(exit.cause)) {
-      if (record.kind === "handler") session.requestEnd({ _tag: "LifetimeDone", task: record.name })
+  const isHandler = record.kind === "handler"
+  switch (verdict(record.kind === "handler" ? "completion" : record.kind, exit)) {
+    case "ignored":
+      // Interrupted by somebody else: not the task's own doing. But a session without its handler has no purpose.
+      if (isHandler) session.requestEnd({ _tag: "LifetimeDone", task: record.name })
       return
-    }
-    session.requestEnd({ _tag: "Crashed", task: record.name, cause: exit.cause })
-  } else if (record.kind === "lifetime") session.requestEnd({ _tag: "LifetimeDone", task: record.name })
-  else if (record.kind !== "finite") session.requestEnd({ _tag: "Completed", task: record.name })
+    case "crash":
+      if (exit._tag === "Failure") session.requestEnd({ _tag: "Crashed", task: record.name, cause: exit.cause })
+      return
+    case "lifetime_done":
+      return session.requestEnd({ _tag: "LifetimeDone", task: record.name })
+    case "completed":
+      return session.requestEnd({ _tag: "Completed", task: record.name })
+  }
 }
 
 const start = <E, R>(session: SessionImpl, record: TaskRecord, task: Effect.Effect<unknown, E, R>): Effect.Effect<
