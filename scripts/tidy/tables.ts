@@ -66,6 +66,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/slowConsumers",
     "Budget",
     "internal/budget",
+    "Inspector",
+    "internal/inspector",
     "Link",
     "internal/link*"
   ],
