@@ -67,6 +67,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/slowConsumers",
     "Budget",
     "internal/budget",
+    "Inspector",
+    "internal/inspector",
     "Link",
     "internal/link*"
   ],

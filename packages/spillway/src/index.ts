@@ -53,6 +53,13 @@ export * as Frame from "./Frame.js"
 export * as Hub from "./Hub.js"
 
 /**
+ * What goes on in all sessions, for those who look: one consistent reading as a value, and changes as a stream.
+ *
+ * @since 0.1.0
+ */
+export * as Inspector from "./Inspector.js"
+
+/**
  * Labels of metrics: names that are part of a program, not of its traffic.
  *
  * @since 0.1.0

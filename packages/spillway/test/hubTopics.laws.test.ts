@@ -14,7 +14,7 @@ import type { Session } from "../src/Session.js"
 import { TooManyTopics } from "../src/SpillwayError.js"
 
 const seed = Number(process.env["LAWS_SEED"] ?? 20_261_125)
-const numRuns = Number(process.env["LAWS_RUNS"] ?? 250)
+const numRuns = Number(process.env["LAWS_RUNS"] ?? 120)
 
 const limits: Limits = {
   topicsPerSessionMax: 3,

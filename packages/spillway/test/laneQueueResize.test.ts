@@ -1,18 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
-import { rules } from "../../testing/src/internal/outboxModel.js"
-import { LaneQueue } from "../src/internal/laneQueue.js"
+import { LaneQueue, type LaneQueueOptions, type LaneRule } from "../src/internal/laneQueue.js"
 import type { LaneIndex } from "../src/Lane.js"
 
 const seed = Number(process.env["LAWS_SEED"] ?? 20_261_125)
 const numRuns = Number(process.env["LAWS_RUNS"] ?? 200)
 
-const options = {
+const rule: LaneRule = { whenFull: "evictLower", maxAgeMs: Infinity }
+
+const options: LaneQueueOptions = {
   itemsMax: 20,
   bytesMax: 200,
   reserveItems: 5,
   reserveBytes: 50,
-  rules: rules({}),
+  rules: [rule, rule, rule, rule],
   importantPerBulk: 8,
   refuseBulkAbove: 0.9
 }

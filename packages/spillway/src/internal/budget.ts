@@ -72,7 +72,13 @@ class BudgetKeeper {
   }
 
   private shed(all: ReadonlyArray<SessionImpl>, lane: 2 | 3, downTo: number): void {
-    for (const { writer } of largest(all, ({ writer }) => writer.queuedBytesOf(lane), this.options.sessionsPerLook)) {
+    for (
+      const { writer } of largest(
+        all,
+        ({ writer }) => writer.outbox.queue.queuedBytesOf(lane),
+        this.options.sessionsPerLook
+      )
+    ) {
       if (this.sessions.memory.chargedBytes < downTo) return
       this.shedBulk += writer.shed(3)
       if (lane === 2) this.shedImportant += writer.shed(2)

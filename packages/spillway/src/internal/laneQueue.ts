@@ -205,12 +205,13 @@ export class LaneQueue<A> {
 
   /** When the oldest queued message came, or `Infinity`. */
   get oldestAt(): number {
-    let oldest = Infinity
-    for (let lane: number = 0; lane < 4; lane++) {
-      const ring = this.ring(lane as LaneIndex)
-      if (ring.head !== ring.tail) oldest = Math.min(oldest, ring.enqueuedAt(ring.head))
-    }
-    return oldest
+    return Math.min(this.oldestAtOf(0), this.oldestAtOf(1), this.oldestAtOf(2), this.oldestAtOf(3))
+  }
+
+  /** When the first message of the lane came, or `Infinity`. */
+  oldestAtOf(lane: LaneIndex): number {
+    const ring = this.ring(lane)
+    return ring.head === ring.tail ? Infinity : ring.enqueuedAt(ring.head)
   }
 
   /** Evicts everything in the lanes from this one down (never `critical`, I5). Returns how many messages. */

@@ -70,6 +70,10 @@ export class SessionWriter {
   private lostByLane: ByLane | undefined = undefined
   /** Called when nothing is queued or in flight any more, while the ending flushes. */
   onDrained: (() => void) | undefined = undefined
+  /** The last message that was shed: its lane, how, and when (-1: none yet). */
+  lastShedLane: Lane.LaneIndex = 0
+  lastShedReason: ShedReason | "rejected" = "rejected"
+  lastShedAt = -1
   /** What the ledger of all sessions was last told. */
   private chargedBytes = 0
   private sendStartedAt = 0
@@ -134,10 +138,6 @@ export class SessionWriter {
     })
   }
 
-  private get now(): number {
-    return this.owner.host.clock.unsafeCurrentTimeMillis()
-  }
-
   deliver(message: Message): Effect.Effect<Delivery> {
     return Effect.suspend(() => {
       let settled: Delivery | undefined = undefined
@@ -165,6 +165,7 @@ export class SessionWriter {
 
   private offered(code: number, frame: Frame.Frame, lane: Lane.LaneIndex, now: number): Outcome {
     if (code >= CONFLATED) this.owner.host.ledger.hold(frame)
+    else this.noteShed(lane, "rejected")
     this.updatePressure()
     const { host, timers } = this.owner
     // Asked first: nearly always nobody wants to know, and every object that is not looked at makes a broadcast cheaper.
@@ -183,6 +184,10 @@ export class SessionWriter {
     }
   }
 
+  private get now(): number {
+    return this.owner.host.clock.unsafeCurrentTimeMillis()
+  }
+
   private charge(): void {
     const bytes = this.outbox.queue.queuedBytes + this.inFlightBytes
     this.owner.host.ledger.chargedBytes += bytes - this.chargedBytes
@@ -197,11 +202,18 @@ export class SessionWriter {
   }
 
   /** Outbox hook: a queued message was shed. */
-  onShed(item: Item, _lane: Lane.LaneIndex, reason: ShedReason): void {
+  onShed(item: Item, lane: Lane.LaneIndex, reason: ShedReason): void {
     this.owner.host.ledger.release(frameOf(item))
+    this.noteShed(lane, reason)
     if (item instanceof Tracked) {
       item.settle({ _tag: reason === "evicted" ? "Evicted" : reason === "expired" ? "Expired" : "Conflated" })
     }
+  }
+
+  private noteShed(lane: Lane.LaneIndex, reason: ShedReason | "rejected"): void {
+    this.lastShedLane = lane
+    this.lastShedReason = reason
+    this.lastShedAt = this.now
   }
 
   /** Outbox hook: a lane whose policy is to disconnect is full. */
@@ -316,10 +328,6 @@ export class SessionWriter {
     return this.inFlight ? this.owner.timers.stalledMillis(now, this.owner.connection.writeProgress) : 0
   }
 
-  queuedBytesOf(lane: Lane.LaneIndex): number {
-    return this.outbox.queue.queuedBytesOf(lane)
-  }
-
   /** Sheds everything queued in the lanes from this one down. Returns how many messages. */
   shed(from: 2 | 3): number {
     const shed = this.outbox.shed(from, this.now)
@@ -357,9 +365,8 @@ export class SessionWriter {
     this.lostByLane ??= this.inFlightByLane
     this.inFlightByLane = undefined
     this.inFlightBytes = 0
-    const tracked = this.tracked
+    for (const item of this.tracked ?? []) item.settle({ _tag: "Undelivered" })
     this.tracked = undefined
-    for (const item of tracked ?? []) item.settle({ _tag: "Undelivered" })
     this.updatePressure()
   }
 
