@@ -27,10 +27,11 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/deadlines",
     "internal/histogram",
     "internal/inbox",
+    "internal/tokenBucket",
     "internal/turnScheduler"
   ],
   ["Overflow", "Outbox", "internal/outbox*"],
-  ["Transport", "Exit", "Telemetry", "Tasks"],
+  ["Transport", "Exit", "Telemetry", "Admission", "internal/admissionTable", "Tasks"],
   [
     "Session",
     "SessionOptions",
@@ -38,7 +39,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/session*",
     "internal/registry",
     "internal/drain",
-    "internal/tally"
+    "internal/tally",
+    "internal/inboundLimit"
   ],
   ["Hub"],
   ["Metrics", "Prometheus"]

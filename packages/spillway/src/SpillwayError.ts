@@ -78,9 +78,30 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
 }
 
 /**
+ * There is no room for one more: `limit` says which limit is reached, `retryAfterMillis` when to ask again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AdmissionRefused extends Data.TaggedError("AdmissionRefused")<{
+  readonly limit: "sessions" | "acceptRate" | "address" | "addressRate" | "identity"
+  readonly retryAfterMillis: number
+}> {
+  override get message(): string {
+    return `not admitted: limit "${this.limit}" is reached`
+  }
+}
+
+/**
  * Union of all failures.
  *
  * @since 0.1.0
  * @category errors
  */
-export type SpillwayError = InvalidOption | OutboxClosed | ConnectionClosed | TransportClosed | InvalidMessage
+export type SpillwayError =
+  | InvalidOption
+  | OutboxClosed
+  | ConnectionClosed
+  | TransportClosed
+  | InvalidMessage
+  | AdmissionRefused
