@@ -68,7 +68,7 @@ export const mutations = [
   {
     name: "a paused socket is never resumed",
     path: session,
-    from: "        this.connection.resume()\n",
+    from: "        if (!this.timers.isThrottled) this.connection.resume()\n",
     to: ""
   },
   {
@@ -116,7 +116,7 @@ export const mutations = [
   {
     name: "a delivery that was lost with the link is never settled",
     path: writer,
-    from: "    for (const item of tracked ?? []) item.settle({ _tag: \"Undelivered\" })\n",
+    from: "    for (const item of this.tracked ?? []) item.settle({ _tag: \"Undelivered\" })\n",
     to: ""
   },
   {
@@ -202,7 +202,8 @@ export const mutations = [
   {
     name: "a task that failed does not end its session",
     path: tasks,
-    from: "      if (exit._tag === \"Failure\") session.requestEnd({ _tag: \"Crashed\", task: record.name, cause: exit.cause })\n",
+    from:
+      "      if (exit._tag === \"Failure\") session.requestEnd({ _tag: \"Crashed\", task: record.name, cause: exit.cause })\n",
     to: ""
   },
   {

@@ -4,6 +4,7 @@
 import * as Guard from "@spillway/node/Guard"
 import * as Upgrade from "@spillway/node/Upgrade"
 import * as Duration from "effect/Duration"
+import * as Admission from "spillway/Admission"
 import * as Overflow from "spillway/Overflow"
 import * as SessionOptions from "spillway/SessionOptions"
 import * as Transport from "spillway/Transport"
@@ -23,9 +24,11 @@ const millis = (value: number): string =>
 const bytes = (value: number): string =>
   value % 2 ** 20 === 0 ? `${value / 2 ** 20} MiB` : value % 1024 === 0 ? `${value / 1024} KiB` : `${value} B`
 
-const isDurationName = (name: string): boolean => /(?:Timeout|Interval|Grace|Threshold|Window)$/.test(name)
+const isDurationName = (name: string): boolean =>
+  /(?:Timeout|Interval|Grace|Threshold|Window|Burst|^retryAfter)$/.test(name)
 
 const show = (name: string, value: unknown): string => {
+  if (value === Infinity) return "off"
   if (Duration.isDuration(value)) return millis(Duration.toMillis(value))
   if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ")
   if (typeof value === "boolean") return value ? "on" : "off"
@@ -68,6 +71,7 @@ export const all = (read: (path: string) => string): ReadonlyArray<Limit> => [
     SessionOptions.defaults,
     fieldDocs(read("packages/spillway/src/SessionOptions.ts"), "SessionOptions")
   ),
+  ...limitsOf("Admission", Admission.defaults, fieldDocs(read("packages/spillway/src/Admission.ts"), "Options")),
   ...limitsOf("Overflow", Overflow.defaults, fieldDocs(read("packages/spillway/src/Overflow.ts"), "Policy")),
   ...limitsOf("Guard", Guard.defaults, fieldDocs(read("packages/node/src/Guard.ts"), "Options")),
   ...limitsOf("Upgrade", Upgrade.defaults, fieldDocs(read("packages/node/src/Upgrade.ts"), "Options")),

@@ -33,6 +33,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/histogram",
     "internal/atOnce",
     "internal/inbox",
+    "internal/tokenBucket",
     "internal/turnScheduler"
   ],
   ["Overflow", "Outbox", "internal/outbox*"],
@@ -41,6 +42,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "Dialer",
     "Exit",
     "Telemetry",
+    "Admission",
+    "internal/admissionTable",
     "Tasks",
     "TaskMetrics",
     "Breaker",
@@ -58,7 +61,8 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/session*",
     "internal/registry",
     "internal/drain",
-    "internal/tally"
+    "internal/tally",
+    "internal/inboundLimit"
   ],
   [
     "Hub",
@@ -99,7 +103,9 @@ export const functionLinesMax = 60
 /** Files of up to `fileLinesHardMax` lines: path and reason. */
 export const longFiles: Readonly<Record<string, string>> = {
   "packages/spillway/src/internal/laneQueue.ts":
-    "one structure: every operation moves the same counts, and the invariants hold between them only here"
+    "one structure: every operation moves the same counts, and the invariants hold between them only here",
+  "packages/spillway/src/internal/sessionWriter.ts":
+    "the one way of a message from its offer to the kernel, with what is counted on it"
 }
 
 /** Functions of more than `functionLinesMax` lines: `path#name` and reason. */

@@ -28,6 +28,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { createRequire } from "node:module"
 import type * as Net from "node:net"
 import { InvalidOption } from "spillway/SpillwayError"
@@ -94,7 +95,8 @@ export const defaults: Required<Options> = {
 
 /**
  * The request does not become a WebSocket. In the error channel of a route it is the right answer by itself: 400 (broken
- * handshake, or the peer is gone), 403 (origin), 405, 426 (not a WebSocket handshake of version 13), 503 (no room).
+ * handshake, or the peer is gone), 403 (origin), 405, 426 (not a WebSocket handshake of version 13), 503 (no room), 429
+ * (no room for this client).
  *
  * @since 0.1.0
  * @category errors
@@ -102,6 +104,7 @@ export const defaults: Required<Options> = {
 export class UpgradeRefused extends Data.TaggedError("UpgradeRefused")<{
   readonly status: number
   readonly reason: string
+  readonly retryAfterSeconds?: number
 }> implements HttpServerRespondable.Respondable {
   override get message(): string {
     return `upgrade refused (${this.status}): ${this.reason}`
@@ -189,6 +192,8 @@ export interface Upgrader {
    * not sent.
    */
   readonly accept: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<Connection, UpgradeError>
+  /** Whether `accept` would succeed now: for what costs something before, such as authorisation. */
+  readonly check: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<void, UpgradeError>
 }
 
 /**
@@ -213,8 +218,22 @@ export const make = (options?: Options): Effect.Effect<Upgrader, InvalidOption |
     yield* checkWs(wsVersion())
     yield* validate(all)
     const server = makeWebSocketServer(all, yield* check.timerDuration("Upgrade", "closeTimeout", all.closeTimeout))
-    return { accept: (request) => Effect.suspend(() => accept(server, all.origins, request)) }
+    return {
+      accept: (request) => Effect.suspend(() => accept(server, all.origins, request)),
+      check: (request) => Effect.suspend(() => Effect.asVoid(pending(all.origins, request)))
+    }
   })
+
+/**
+ * An upgrader that is made on first use and kept; options that are not usable are a defect then.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const lazy = (options?: Options): () => Upgrader => {
+  let upgrader: Upgrader | undefined
+  return () => upgrader ??= Effect.runSync(make(options))
+}
 
 /**
  * Upgrades the request of the surrounding route. The upgrader is made on first use and kept by this effect; options that
@@ -226,11 +245,11 @@ export const make = (options?: Options): Effect.Effect<Upgrader, InvalidOption |
 export const connection = (
   options?: Options
 ): Effect.Effect<Upgraded, UpgradeError, HttpServerRequest.HttpServerRequest> => {
-  let upgrader: Upgrader | undefined
-  return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
-    upgrader ??= Effect.runSync(make(options))
-    return Effect.map(upgrader.accept(request), (connection) => ({ connection, response: switchingProtocols }))
-  })
+  const upgrader = lazy(options)
+  return Effect.flatMap(
+    HttpServerRequest.HttpServerRequest,
+    (request) => Effect.map(upgrader().accept(request), (connection) => ({ connection, response: switchingProtocols }))
+  )
 }
 
 /**
@@ -260,31 +279,40 @@ export const upgrade = <E, R>(
   )
 }
 
+const pending = (
+  origins: OriginPolicy,
+  request: HttpServerRequest.HttpServerRequest
+): Either.Either<handshakes.Handshake, UpgradeError> => {
+  const source = NodeHttpServerRequest.toIncomingMessage(request)
+  const refusal = handshake_.validate(source, origins)
+  if (refusal !== undefined) return Either.left(new UpgradeRefused(refusal))
+  const socket = source.socket
+  const handshake = handshakes.find(socket)
+  // A dead socket has left the guard's list; so has one that is already upgraded, but that one is alive.
+  if (socket.destroyed || !socket.readable || !socket.writable) return Either.left(peerGone)
+  return handshake === undefined ? Either.left(new UnguardedServer()) : Either.right(handshake)
+}
+
 const accept = (
   server: WS.WebSocketServer,
   origins: OriginPolicy,
   request: HttpServerRequest.HttpServerRequest
-): Effect.Effect<Connection, UpgradeError> => {
-  const source = NodeHttpServerRequest.toIncomingMessage(request)
-  const refusal = handshake_.validate(source, origins)
-  if (refusal !== undefined) return Effect.fail(new UpgradeRefused(refusal))
-  const socket = source.socket
-  const handshake = handshakes.find(socket)
-  // A dead socket has left the guard's list; so has one that is already upgraded, but that one is alive.
-  if (socket.destroyed || !socket.readable || !socket.writable) return Effect.fail(peerGone)
-  if (handshake === undefined) return Effect.fail(new UnguardedServer())
-  let connection: Connection | undefined
-  server.handleUpgrade(source, socket, handshake.head, (ws) => {
-    handshakes.settle(socket, handshake)
-    connection = new WsConnection(ws as OwnedSocket, socket)
-    silence(request, socket)
-    handshakes.releaseHandler(socket, handshake)
+): Effect.Effect<Connection, UpgradeError> =>
+  Effect.flatMap(pending(origins, request), (handshake) => {
+    const source = NodeHttpServerRequest.toIncomingMessage(request)
+    const socket = source.socket
+    let connection: Connection | undefined
+    server.handleUpgrade(source, socket, handshake.head, (ws) => {
+      handshakes.settle(socket, handshake)
+      connection = new WsConnection(ws as OwnedSocket, socket)
+      silence(request, socket)
+      handshakes.releaseHandler(socket, handshake)
+    })
+    // `ws` calls back at once or never.
+    return connection === undefined
+      ? Effect.fail(new UpgradeRefused({ status: 400, reason: "ws refused the handshake" }))
+      : Effect.succeed(connection)
   })
-  // `ws` calls back at once or never.
-  return connection === undefined
-    ? Effect.fail(new UpgradeRefused({ status: 400, reason: "ws refused the handshake" }))
-    : Effect.succeed(connection)
-}
 
 const peerGone = new UpgradeRefused({ status: 400, reason: "the peer is gone" })
 

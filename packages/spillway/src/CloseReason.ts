@@ -218,6 +218,20 @@ export const sendTimeout: RegistryEntry = entry(
 )
 
 /**
+ * What the session was allowed with has expired.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const expired: RegistryEntry = entry(
+  "Expired",
+  4010,
+  "expired",
+  true,
+  "What the session was allowed with (a token, say) has expired; reconnect with a new one."
+)
+
+/**
  * The server sheds sessions to save the others.
  *
  * @since 0.1.0
@@ -229,6 +243,34 @@ export const overloaded: RegistryEntry = entry(
   "overloaded",
   true,
   "The server is overloaded and sheds sessions; reconnect with backoff."
+)
+
+/**
+ * The client sends more than it may.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const rateLimited: RegistryEntry = entry(
+  "RateLimited",
+  4029,
+  "rate limited",
+  true,
+  "The client sends more than it may; reconnect with backoff, and send less."
+)
+
+/**
+ * Whoever the session belongs to may no longer have one.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const revoked: RegistryEntry = entry(
+  "Revoked",
+  4503,
+  "revoked",
+  false,
+  "Whoever the session belongs to may no longer have one."
 )
 
 /**
@@ -251,7 +293,10 @@ export const registry: ReadonlyArray<RegistryEntry> = Object.freeze([
   draining,
   slowConsumer,
   sendTimeout,
-  overloaded
+  expired,
+  overloaded,
+  rateLimited,
+  revoked
 ])
 
 /**

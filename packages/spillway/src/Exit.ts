@@ -24,6 +24,8 @@ import type { ConnectionEnd } from "./Transport.js"
  * - `SendTimeout`: no byte could be written.
  * - `SlowConsumer`: the peer read too slowly, or its outbox overflowed in a lane whose policy is to disconnect.
  * - `Overloaded`: the server sheds sessions.
+ * - `RateLimited`: the peer sent more than its limit, where that is not merely slowed down.
+ * - `Expired`: what the session was allowed with has expired.
  * - `ServerDraining`: the server stops.
  * - `ClosedByServer`: the application closed it with a reason of its own.
  *
@@ -40,6 +42,8 @@ export type Exit =
   | { readonly _tag: "SendTimeout" }
   | { readonly _tag: "SlowConsumer"; readonly why: SlowReason }
   | { readonly _tag: "Overloaded" }
+  | { readonly _tag: "RateLimited" }
+  | { readonly _tag: "Expired" }
   | { readonly _tag: "ServerDraining"; readonly announced: boolean }
   | { readonly _tag: "ClosedByServer"; readonly reason: CloseReason.CloseReason }
 
@@ -84,6 +88,8 @@ export const tags: ReadonlyArray<ExitTag> = [
   "SendTimeout",
   "SlowConsumer",
   "Overloaded",
+  "RateLimited",
+  "Expired",
   "ServerDraining",
   "ClosedByServer"
 ]
@@ -106,6 +112,8 @@ const closeReasons: { readonly [T in ExitTag]: CloseReason.CloseReason } = {
   SendTimeout: CloseReason.sendTimeout,
   SlowConsumer: CloseReason.slowConsumer,
   Overloaded: CloseReason.overloaded,
+  RateLimited: CloseReason.rateLimited,
+  Expired: CloseReason.expired,
   ServerDraining: CloseReason.draining,
   ClosedByServer: CloseReason.normal
 }

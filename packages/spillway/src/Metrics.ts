@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import { tags } from "./Exit.js"
 import * as Lane from "./Lane.js"
 import { Sessions } from "./Sessions.js"
+import type { AdmissionRefused } from "./SpillwayError.js"
 import * as TaskMetrics from "./TaskMetrics.js"
 import { type LaneCounts, Telemetry, type TelemetryShape, type Totals } from "./Telemetry.js"
 
@@ -25,6 +26,14 @@ import { type LaneCounts, Telemetry, type TelemetryShape, type Totals } from "./
 const outcomes = ["offered", "sent", "evicted", "rejected", "conflated", "expired", "undelivered"] as const
 
 const phases = ["tasks", "finalizers", "flush", "close"] as const
+
+const limits: ReadonlyArray<AdmissionRefused["limit"]> = [
+  "sessions",
+  "acceptRate",
+  "address",
+  "addressRate",
+  "identity"
+]
 
 const phaseResults = ["done", "cut", "skipped"] as const
 
@@ -90,6 +99,9 @@ const entries = {
   receivedBytes: entry("received_bytes_total", "counter", "Payload bytes received"),
   slowSessions: entry("slow_sessions", "gauge", "Sessions marked slow"),
   slowEntered: entry("slow_marks_total", "counter", "How often a session was marked slow"),
+  refused: entry("admission_refused_total", "counter", "Newcomers refused, by the limit that was reached", {
+    limit: limits
+  }),
   pressured: entry("pressured_sessions", "gauge", "Sessions whose outbox is under pressure"),
   pressureEntered: entry("pressure_marks_total", "counter", "How often an outbox came under pressure"),
   phases: entry("drain_phases_total", "counter", "Phases of endings, by how they went", {
@@ -206,6 +218,7 @@ const make = (): TelemetryShape => {
     (phase) => byKey(phaseResults, (result) => counter(entries.phases, { phase, result }))
   )
   const slowEntered = counter(entries.slowEntered)
+  const refused = byKey(limits, (limit) => counter(entries.refused, { limit }))
   const pressureEntered = counter(entries.pressureEntered)
   return {
     sessionStarted: () => opened(1),
@@ -218,6 +231,7 @@ const make = (): TelemetryShape => {
     sojourn: (lane, millis) => sojourn[lane]!(millis / 1000),
     pressureEntered: () => pressureEntered(1),
     slowEntered: () => slowEntered(1),
+    admissionRefused: (limit) => refused[limit](1),
     totals: makeTotals()
   }
 }

@@ -119,6 +119,10 @@ export interface Session {
   /** Sub-protocol that was agreed on; empty when none. */
   readonly protocol: string
   readonly remoteAddress: string
+  /** Whom the session belongs to, as whoever opened it says; see `Sessions.endAll`. */
+  readonly identity: string | undefined
+  /** Time (milliseconds of `Clock`) at which the session ends with `Expired`; `undefined` when never. */
+  readonly expiresAt: number | undefined
   readonly state: State
   /** Whether the outbox is above its pressure mark (left again at the lower mark). */
   readonly pressure: boolean
@@ -174,6 +178,11 @@ export interface Session {
 
   /** Ends the session with a reason (1000 by default). Returns at once; the ending runs on its own. Idempotent. */
   close(reason?: CloseReason.CloseReason): Effect.Effect<void>
+  /**
+   * Moves the end of what the session was allowed with, say after the client sent a new token; a time that has passed ends
+   * it, `undefined` takes the limit away. `false`: it is ending already, which is not undone.
+   */
+  renew(expiresAt: number | undefined): Effect.Effect<boolean>
   /** Suspends until the session has ended and every step of the ending is over. */
   readonly awaitExit: Effect.Effect<DrainReport>
 }

@@ -30,6 +30,20 @@ export interface SessionOptions {
   readonly inboxItemsMax?: number
   /** Received bytes that nobody has read; as above. Default 256 KiB. */
   readonly inboxBytesMax?: number
+  /**
+   * Messages that the peer may send per second on average; a pong counts as one. Default no limit. `inboundBurst` says how
+   * many at once, `inboundExcess` what happens beyond.
+   */
+  readonly inboundMessagesPerSecond?: number
+  /** Payload bytes that the peer may send per second on average; as above. Default no limit. */
+  readonly inboundBytesPerSecond?: number
+  /** How much time's worth of the two limits may come at once, beside one message of any size. Default 1 s. */
+  readonly inboundBurst?: Duration.DurationInput
+  /**
+   * What happens to a peer that sends more: `pause` stops reading until half of the burst is free, so that TCP slows it
+   * down and nothing is lost; `disconnect` ends the session (`RateLimited`, 4029). Default `pause`.
+   */
+  readonly inboundExcess?: "pause" | "disconnect"
   /** No traffic in either direction for so long ends the session (1001); `idleActivity` says what counts. Default off. */
   readonly idleTimeout?: Duration.DurationInput
   /**
@@ -89,6 +103,10 @@ export interface Resolved {
   readonly controlBytesMax: number
   readonly inboxItemsMax: number
   readonly inboxBytesMax: number
+  readonly inboundMessagesPerSecond: number
+  readonly inboundBytesPerSecond: number
+  readonly inboundBurst: number
+  readonly inboundExcess: "pause" | "disconnect"
   readonly idleTimeout: number
   readonly idleActivity: "messages and pongs" | "messages"
   readonly receiveTimeout: number
@@ -124,6 +142,10 @@ export const defaults: Resolved = Object.freeze({
   controlBytesMax: 64 * 1024,
   inboxItemsMax: 256,
   inboxBytesMax: 256 * 1024,
+  inboundMessagesPerSecond: Infinity,
+  inboundBytesPerSecond: Infinity,
+  inboundBurst: 1_000,
+  inboundExcess: "pause",
   idleTimeout: Infinity,
   idleActivity: "messages and pongs",
   receiveTimeout: 300_000,
@@ -155,8 +177,12 @@ const counts = [
   "slowRecoverAfter"
 ] as const
 
+/** Numbers per second: more than zero, and infinite where there is no limit. */
+const rates = ["inboundMessagesPerSecond", "inboundBytesPerSecond"] as const
+
 /** Durations that must be positive (a zero would end every session at once) and may be infinite (off). */
 const periods = [
+  "inboundBurst",
   "idleTimeout",
   "receiveTimeout",
   "sendTimeout",
@@ -190,7 +216,7 @@ const toMillis = (value: unknown): number => {
 }
 
 /**
- * Fills in defaults and checks the options: counts at least 1, periods positive, budgets finite and not negative.
+ * Fills in defaults and checks the options: counts at least 1, rates and periods positive, budgets finite and not negative.
  *
  * @since 0.1.0
  * @category constructors
@@ -206,6 +232,10 @@ export const resolve = (options: SessionOptions = {}): Either.Either<Resolved, I
       return Either.left(invalid(key, value, "a whole number of at least 1"))
     }
   }
+  for (const key of rates) {
+    const value = out[key]
+    if (typeof value !== "number" || !(value > 0)) return Either.left(invalid(key, value, "a number above zero"))
+  }
   for (const key of [...periods, ...budgets]) {
     const value = toMillis(out[key])
     const isPeriod = (periods as ReadonlyArray<string>).includes(key)
@@ -216,9 +246,12 @@ export const resolve = (options: SessionOptions = {}): Either.Either<Resolved, I
     }
     out[key] = value
   }
-  const { idleActivity, slowConsumer, slowEventsMax } = out
+  const { idleActivity, inboundExcess, slowConsumer, slowEventsMax } = out
   if (idleActivity !== "messages and pongs" && idleActivity !== "messages") {
     return Either.left(invalid("idleActivity", idleActivity, "\"messages and pongs\" or \"messages\""))
+  }
+  if (inboundExcess !== "pause" && inboundExcess !== "disconnect") {
+    return Either.left(invalid("inboundExcess", inboundExcess, "\"pause\" or \"disconnect\""))
   }
   if (slowConsumer !== "mark" && slowConsumer !== "disconnect") {
     return Either.left(invalid("slowConsumer", slowConsumer, "\"mark\" or \"disconnect\""))
@@ -245,9 +278,11 @@ const byKeys = <K extends string, A>(keys: ReadonlyArray<K>, f: (key: K) => Conf
 export const config: Config.Config<SessionOptions> = Config.map(
   Config.all([
     byKeys([...counts, "slowEventsMax"], Config.integer),
+    byKeys(rates, Config.number),
     byKeys([...periods, ...budgets], Config.duration),
     Config.all({
       idleActivity: optional(Config.literal("messages and pongs", "messages")("idleActivity")),
+      inboundExcess: optional(Config.literal("pause", "disconnect")("inboundExcess")),
       slowConsumer: optional(Config.literal("mark", "disconnect")("slowConsumer"))
     })
   ]),

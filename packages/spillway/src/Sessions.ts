@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { CloseReason } from "./CloseReason.js"
 import type { DrainReport, ExitTag } from "./Exit.js"
 import * as registry from "./internal/registry.js"
 import type { PerLane } from "./Lane.js"
@@ -113,6 +114,21 @@ export interface DrainSummary {
 }
 
 /**
+ * What whoever opens a session knows of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenOptions {
+  /** Whom it belongs to, for `endAll`. */
+  readonly identity?: string | undefined
+  /** When it ends with `Expired`, in milliseconds of `Clock`; `Session.renew` moves it. Default never. */
+  readonly expiresAt?: number | undefined
+  /** Called once, when the session has left the gauge, whatever its ending did. To be short, and not to throw. */
+  readonly onEnded?: (() => void) | undefined
+}
+
+/**
  * A reading of all sessions.
  *
  * @since 0.1.0
@@ -160,7 +176,8 @@ export interface SessionsShape {
    */
   open<E, R>(
     connection: Connection,
-    handler: (session: Session) => Effect.Effect<unknown, E, R>
+    handler: (session: Session) => Effect.Effect<unknown, E, R>,
+    options?: OpenOptions
   ): Effect.Effect<Session, never, Exclude<R, Scope.Scope>>
   /**
    * Opens a session without a handler that ends when the surrounding scope closes: the scope's finalizer is the drain.
@@ -181,6 +198,12 @@ export interface SessionsShape {
   unsafeRefuse(isRefusing: boolean): void
   /** Calls `f` for every session that is open. */
   unsafeForEach(f: (session: Session) => void): void
+  /**
+   * Ends the open sessions of an identity, or those for which the function holds, and returns how many; at once, each
+   * ending runs on its own. O(sessions). The close reason is `CloseReason.revoked` (4503) unless given. What is still
+   * being authorised is not open: whoever revokes does so where `authorize` looks first.
+   */
+  endAll(of: string | ((session: Session) => boolean), reason?: CloseReason): Effect.Effect<number>
   /**
    * Ends all sessions within a total time: announces, waits the grace, ends them spread over a time (flushing lanes),
    * terminates what is left. New connections are refused from the start. A second call joins the first.

@@ -78,6 +78,21 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
 }
 
 /**
+ * There is no room for one more: `limit` says which limit is reached, `retryAfterMillis` when to ask again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AdmissionRefused extends Data.TaggedError("AdmissionRefused")<{
+  readonly limit: "sessions" | "acceptRate" | "address" | "addressRate" | "identity"
+  readonly retryAfterMillis: number
+}> {
+  override get message(): string {
+    return `not admitted: limit "${this.limit}" is reached`
+  }
+}
+
+/**
  * A subscription would go over a bound; nothing was subscribed. `limit` says whose: a session's own (unsubscribe from
  * something first) or the server's (nothing that this session can do about).
  *
@@ -156,3 +171,4 @@ export type SpillwayError =
   | DialFailed
   | RequestLost
   | TooManyTopics
+  | AdmissionRefused

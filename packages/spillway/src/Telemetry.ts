@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import type { DrainReport } from "./Exit.js"
 import type { LaneIndex, PerLane } from "./Lane.js"
+import type { AdmissionRefused } from "./SpillwayError.js"
 
 /**
  * Numbers of messages by what became of them, for one lane. `offered` is the sum of all others.
@@ -63,6 +64,8 @@ export interface TelemetryShape {
   readonly sojourn: (lane: LaneIndex, millis: number) => void
   readonly pressureEntered: () => void
   readonly slowEntered: () => void
+  /** A newcomer was refused because of this limit. */
+  readonly admissionRefused: (limit: AdmissionRefused["limit"]) => void
   /** The current totals, whenever a snapshot is taken: before each export, or regularly by `Metrics.layerSync`. */
   readonly totals: (totals: Totals) => void
 }
@@ -90,5 +93,6 @@ export const layerNoop: Layer.Layer<Telemetry> = Layer.succeed(Telemetry, {
   sojourn: ignore,
   pressureEntered: ignore,
   slowEntered: ignore,
+  admissionRefused: ignore,
   totals: ignore
 })

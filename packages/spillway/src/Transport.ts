@@ -52,6 +52,8 @@ export interface ConnectionEvents {
   onFlushed(): void
   /** The peer answered a ping. */
   onPong(): void
+  /** The peer sent a ping, which the transport has answered. Only transports whose peers can. */
+  onPing?(): void
   /** The connection ended. Called exactly once; nothing is called afterwards. */
   onClose(end: ConnectionEnd): void
 }

@@ -14,6 +14,8 @@ const table: ReadonlyArray<readonly [Exit.Exit, number]> = [
   [{ _tag: "SendTimeout" }, 4009],
   [{ _tag: "SlowConsumer", why: "stalled" }, 4008],
   [{ _tag: "Overloaded" }, 4015],
+  [{ _tag: "RateLimited" }, 4029],
+  [{ _tag: "Expired" }, 4010],
   [{ _tag: "ServerDraining", announced: true }, 4001],
   [{ _tag: "ServerDraining", announced: false }, 1001],
   [{ _tag: "ClosedByServer", reason: { code: 4100, reason: "mine" } }, 4100],

@@ -16,6 +16,8 @@ export interface Refusal {
   readonly status: number
   /** For logs. It names the rule, never a value that the peer sent. */
   readonly reason: string
+  /** What `Retry-After` says with 503 (where it is 1 unless given) and 429. */
+  readonly retryAfterSeconds?: number
 }
 
 /** Which origins may connect. A request without `Origin` does not come from a browser. */
@@ -89,16 +91,17 @@ export const serializedOrigin = (value: string | undefined): URL | undefined => 
  * for a body to be taken.
  */
 export const response = (refusal: Refusal): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.empty({ status: refusal.status, headers: responseHeaders(refusal.status) })
+  HttpServerResponse.empty({ status: refusal.status, headers: responseHeaders(refusal) })
 
-const responseHeaders = (status: number): Record<string, string> => {
+const responseHeaders = ({ retryAfterSeconds = 1, status }: Refusal): Record<string, string> => {
   switch (status) {
     case 405:
       return { allow: "GET", connection: "close" }
     case 426:
       return { upgrade: "websocket", "sec-websocket-version": "13", connection: "upgrade, close" }
+    case 429:
     case 503:
-      return { "retry-after": "1", connection: "close" }
+      return { "retry-after": String(retryAfterSeconds), connection: "close" }
     default:
       return { connection: "close" }
   }

@@ -232,6 +232,7 @@ export class WsConnection implements Connection {
   pinged(): void {
     // `ws` destroys a peer that does not read the answers to its pings, and only then reports the ping.
     if (this.socket.destroyed && !this.closedHere) this.violated(1008, "too many pings without reading the answers")
+    else if (this.phase !== Phase.Closed) this.events?.onPing?.()
   }
 
   /** @internal */

@@ -19,7 +19,7 @@ import type { DrainReport } from "../Exit.js"
 import type { Policy } from "../Overflow.js"
 import type { Session } from "../Session.js"
 import type { Resolved } from "../SessionOptions.js"
-import type { DrainPhase, SessionsShape } from "../Sessions.js"
+import type { DrainPhase, OpenOptions, SessionsShape } from "../Sessions.js"
 import type { TelemetryShape } from "../Telemetry.js"
 import { type Connection, Transport } from "../Transport.js"
 import { Deadlines } from "./deadlines.js"
@@ -169,14 +169,14 @@ export class Registry implements SessionHost {
   // ---- life --------------------------------------------------------------------------------------------------------
 
   /** A session on the connection, in the set and attached. */
-  create(connection: Connection): Effect.Effect<SessionImpl> {
+  create(connection: Connection, options?: OpenOptions): Effect.Effect<SessionImpl> {
     return Effect.gen(this, function*() {
       const id = yield* this.makeId
       const jitter = yield* this.jitter
       const scope = yield* Scope.make()
       const now = this.clock.unsafeCurrentTimeMillis()
       const firstPingAt = now + Math.round(this.options.pingInterval * (0.5 + jitter))
-      const session = new SessionImpl(this, id, connection, scope, now, firstPingAt)
+      const session = new SessionImpl(this, id, connection, scope, now, firstPingAt, options)
       yield* Scope.addFinalizer(scope, Effect.suspend(() => lastSteps(session)))
       this.sessions.add(session)
       this.tally.opened++
@@ -200,6 +200,8 @@ export class Registry implements SessionHost {
     this.telemetry.sessionEnded(report, now - session.openedAt)
     this.onLeave?.(session, report)
     if (this.sessions.size === 0 && this.onEmpty !== undefined) this.onEmpty()
+    // Last, as it is the user's.
+    session.left()
   }
 
   enter(phase: DrainPhase): Effect.Effect<void> {
@@ -282,14 +284,27 @@ const endWith = (session: SessionImpl, exit: Effect_Exit.Exit<unknown, unknown>)
 const open = (registry: Registry): SessionsShape["open"] =>
 <E, R>(
   connection: Connection,
-  handler: (session: Session) => Effect.Effect<unknown, E, R>
+  handler: (session: Session) => Effect.Effect<unknown, E, R>,
+  options?: OpenOptions
 ): Effect.Effect<Session, never, Exclude<R, Scope.Scope>> =>
   Effect.uninterruptible(
-    Effect.tap(registry.create(connection), (session) =>
+    Effect.tap(registry.create(connection, options), (session) =>
       registry.phase === "accepting" && !registry.isRefusing
         ? startHandler(session, Effect.suspend(() => handler(session)))
         : Effect.void)
   )
+
+/** What is asked may throw, half way. So it is asked of all first. */
+const endAll = (
+  registry: Registry,
+  of: string | ((session: Session) => boolean),
+  reason: CloseReason.CloseReason
+): number => {
+  const isMeant = typeof of === "string" ? (session: Session) => session.identity === of : of
+  const meant = [...registry.sessions].filter((session) => !session.isEnding && isMeant(session))
+  for (const session of meant) session.requestEnd({ _tag: "ClosedByServer", reason })
+  return meant.length
+}
 
 export const make = (
   options: Resolved,
@@ -336,6 +351,7 @@ export const make = (
       unsafeForEach: (f) => {
         for (const session of registry.sessions) if (!session.isEnding) f(session)
       },
+      endAll: (of, reason = CloseReason.revoked) => Effect.sync(() => endAll(registry, of, reason)),
       drain: joinDrain,
       hurry: Effect.sync(() => registry.hurry()),
       get phase() {

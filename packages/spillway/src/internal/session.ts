@@ -17,8 +17,10 @@ import type { Message } from "../Message.js"
 import type { Delivery, Outcome } from "../Outcome.js"
 import type * as Session from "../Session.js"
 import { TypeId } from "../Session.js"
+import type { OpenOptions } from "../Sessions.js"
 import type { Connection, ConnectionEnd, ConnectionEvents } from "../Transport.js"
 import { sleepUnless } from "./bounded.js"
+import { type InboundLimit, inboundLimit } from "./inboundLimit.js"
 import { Inbound, Inbox, Reader } from "./inbox.js"
 import type { Ending } from "./sessionEnding.js"
 import type { Hosted, SessionHost } from "./sessionHost.js"
@@ -32,6 +34,8 @@ import { SessionWriter } from "./sessionWriter.js"
 const taken = new Error("taken")
 
 const isTaken = (cause: Cause.Cause<never>): boolean => Option.contains(Cause.dieOption(cause), taken)
+
+const noOptions: OpenOptions = {}
 
 const ignore = (): void => {}
 
@@ -58,6 +62,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   readonly timers: SessionTimers
   /** Whether the hub sends only the latest of each topic that waits: set for a consumer that lags. */
   conflates = false
+  private readonly limit: InboundLimit | undefined
   /** Whether anybody ever read an inbound message; a handler that never did gets no time to read at the end. */
   reads = false
 
@@ -77,9 +82,11 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     /** Scope of the handler's resources; its last finalizer drains the outbox and closes the connection. */
     readonly scope: Scope.CloseableScope,
     readonly openedAt: number,
-    firstPingAt: number
+    firstPingAt: number,
+    private readonly opened: OpenOptions = noOptions
   ) {
-    this.timers = new SessionTimers(host.options, openedAt, firstPingAt)
+    this.timers = new SessionTimers(host.options, openedAt, firstPingAt, opened.expiresAt)
+    this.limit = inboundLimit(host.options)
     this.writer = new SessionWriter(this)
   }
 
@@ -88,6 +95,13 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   }
   get remoteAddress(): string {
     return this.connection.remoteAddress
+  }
+  get identity(): string | undefined {
+    return this.opened.identity
+  }
+  get expiresAt(): number | undefined {
+    const { expiresAt } = this.timers
+    return expiresAt === Infinity ? undefined : expiresAt
   }
   get pressure(): boolean {
     return this.writer.pressure.isPressed
@@ -143,6 +157,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     const now = this.host.clock.unsafeCurrentTimeMillis()
     timers.heard(now)
     timers.lastTrafficAt = now
+    if (this.limit !== undefined) this.meter(this.limit, now, data.byteLength)
     if (inbox.closed) {
       inbox.dropped++
       return
@@ -159,8 +174,31 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   /** Connection event: the peer answered a ping. */
   onPong(): void {
     const now = this.host.clock.unsafeCurrentTimeMillis()
+    if (this.limit !== undefined) this.meter(this.limit, now, 0)
     this.timers.heard(now)
     if (this.host.options.idleActivity !== "messages") this.timers.lastTrafficAt = now
+  }
+
+  /** Counts what arrived. It is kept in any case; a peer that is over its limit is not read from for a while, or has to go. */
+  private meter(limit: InboundLimit, now: number, byteLength: number): void {
+    const waitMillis = limit.take(now, byteLength)
+    if (waitMillis === 0 || this.isEnding) return
+    if (this.host.options.inboundExcess === "disconnect") return this.requestEnd({ _tag: "RateLimited" })
+    this.timers.resumeAt = now + waitMillis
+    this.host.arm(this, this.timers.resumeAt)
+    this.connection.pause()
+  }
+
+  /** Connection event: the peer sent a ping, which the connection has answered. */
+  onPing(): void {
+    const now = this.host.clock.unsafeCurrentTimeMillis()
+    if (this.limit !== undefined) this.meter(this.limit, now, 0)
+    this.timers.heard(now)
+  }
+
+  /** The time that the peer was not read from is over. */
+  unthrottle(): void {
+    if (!this.inbox.paused) this.connection.resume()
   }
 
   /** The next message that was received, or `undefined`. Reads the socket again when there is room. */
@@ -174,7 +212,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
       this.timers.paused(now)
       if (inbox.items <= inboxItemsMax >> 1 && inbox.bytes <= inboxBytesMax >> 1) {
         inbox.paused = false
-        this.connection.resume()
+        if (!this.timers.isThrottled) this.connection.resume()
       }
     }
     return message
@@ -244,6 +282,15 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     return Effect.sync(() => this.requestEnd({ _tag: "ClosedByServer", reason }))
   }
 
+  renew(expiresAt: number | undefined): Effect.Effect<boolean> {
+    return Effect.sync(() => {
+      if (this.isEnding) return false
+      this.timers.expiresAt = expiresAt ?? Infinity
+      this.host.arm(this, this.timers.nextDueAt)
+      return true
+    })
+  }
+
   /** Asks for the end. The first wins, unless one of higher precedence comes before the decision. */
   requestEnd(exit: Exit): void {
     if (this.exit === undefined) {
@@ -286,6 +333,11 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     const waiters = this.exitWaiters
     this.exitWaiters = undefined
     if (waiters !== undefined) { for (const wake of waiters) wake(report) }
+  }
+
+  /** It has left everything that its owner keeps. */
+  left(): void {
+    this.opened.onEnded?.()
   }
 
   get awaitExit(): Effect.Effect<DrainReport> {

@@ -7,6 +7,8 @@
  * - pong: nothing heard since a ping; suspended while we pause reading, because pongs are not seen then, and put off
  *   from each time at which a write that had to wait made progress, because the ping is behind what such a peer reads:
  *   first in the process, then in the socket buffers.
+ * - expiry: what the session was allowed with is over, whatever the peer does.
+ * - resume: the peer sent too much and is not read from until then; meanwhile neither its silence nor its pongs count.
  * - send: no byte of a write taken by the kernel, sampled once a second.
  */
 import type { Exit } from "../Exit.js"
@@ -27,6 +29,7 @@ export interface TimedSession {
   requestEnd(exit: Exit): void
   becameSlow(why: "stalled"): void
   trim(): void
+  unthrottle(): void
 }
 
 /** How often the progress of a stalled write is looked at. */
@@ -45,6 +48,9 @@ export class SessionTimers {
   lastTrafficAt: number
   lastHeartbeatAt: number | undefined = undefined
   stallCheckAt = Infinity
+  expiresAt: number
+  /** While the peer is not read from because it sent too much: until when. */
+  resumeAt = Infinity
   private lastHeardAt: number
   private nextPingAt: number
   private pongDueAt = Infinity
@@ -59,8 +65,9 @@ export class SessionTimers {
   private progress = 0
   private progressAt = 0
 
-  constructor(private readonly options: Resolved, now: number, firstPingAt: number) {
+  constructor(private readonly options: Resolved, now: number, firstPingAt: number, expiresAt = Infinity) {
     this.sendTimeout = options.sendTimeout
+    this.expiresAt = expiresAt
     this.lastTrafficAt = now
     this.lastHeardAt = now
     this.nextPingAt = firstPingAt
@@ -76,6 +83,17 @@ export class SessionTimers {
   /** Reading is paused, or the handler took a message while it is: from now on its slowness counts, not the peer's. */
   paused(now: number): void {
     this.heard(now)
+  }
+
+  get isThrottled(): boolean {
+    return this.resumeAt !== Infinity
+  }
+
+  /** Starts anew at `now` what ran on while the peer was not read from. */
+  resumed(now: number): void {
+    this.resumeAt = Infinity
+    this.heard(now)
+    this.lastTrafficAt = now
   }
 
   sendStarted(now: number, progress: number): void {
@@ -106,11 +124,12 @@ export class SessionTimers {
   /** Earliest time at which `onDue` has something to do, given what is known now. */
   get nextDueAt(): number {
     const { idleTimeout, receiveTimeout } = this.options
+    const silence = Math.min(this.lastTrafficAt + idleTimeout, this.lastHeardAt + receiveTimeout)
     return Math.max(
       this.notBefore,
       Math.min(
-        this.lastTrafficAt + idleTimeout,
-        this.lastHeardAt + receiveTimeout,
+        this.isThrottled ? this.resumeAt : silence,
+        this.expiresAt,
         this.nextPingAt,
         this.pongDueAt,
         this.nextHeartbeatAt,
@@ -120,6 +139,10 @@ export class SessionTimers {
   }
 
   onDue(session: TimedSession, now: number, lateMillis: number): void {
+    if (now >= this.resumeAt) {
+      this.resumed(now)
+      session.unthrottle()
+    }
     const verdict = this.verdict(session, now)
     if (verdict !== undefined) {
       const isAboutPeer = verdict._tag === "ReceiveTimeout"
@@ -139,6 +162,7 @@ export class SessionTimers {
     const { idleTimeout, pongTimeout, receiveTimeout } = this.options
     const { sendTimeout } = this
     const isPaused = session.inbox.paused
+    if (now >= this.expiresAt) return { _tag: "Expired" }
     if (now >= this.stallCheckAt) {
       const progress = session.connection.writeProgress
       if (progress !== this.progress) {
@@ -152,9 +176,10 @@ export class SessionTimers {
       this.stallCheckAt = Math.min(now + stallSampleMillis, this.progressAt + sendTimeout)
     }
     if (now >= this.pongDueAt) {
-      this.pongDueAt = isPaused ? Infinity : this.takenSincePing(session, now) + pongTimeout
+      this.pongDueAt = isPaused || this.isThrottled ? Infinity : this.takenSincePing(session, now) + pongTimeout
       if (now >= this.pongDueAt) return { _tag: "ReceiveTimeout", waitedFor: "pong" }
     }
+    if (this.isThrottled) return undefined
     if (now >= this.lastHeardAt + receiveTimeout) {
       return { _tag: "ReceiveTimeout", waitedFor: isPaused ? "handler" : "data" }
     }
@@ -175,7 +200,7 @@ export class SessionTimers {
     this.nextPingAt = now + pingInterval
     session.trim()
     session.connection.ping()
-    if (session.inbox.paused || this.pongDueAt !== Infinity) return
+    if (session.inbox.paused || this.isThrottled || this.pongDueAt !== Infinity) return
     this.pongDueAt = now + pongTimeout
     this.pingProgress = session.connection.writeProgress
   }
