@@ -202,7 +202,8 @@ export const mutations = [
   {
     name: "a task that failed does not end its session",
     path: tasks,
-    from: "      if (exit._tag === \"Failure\") session.requestEnd({ _tag: \"Crashed\", task: record.name, cause: exit.cause })\n",
+    from:
+      "      if (exit._tag === \"Failure\") session.requestEnd({ _tag: \"Crashed\", task: record.name, cause: exit.cause })\n",
     to: ""
   },
   {
