@@ -29,16 +29,19 @@ export interface Options {
   readonly pcm: Uint8Array
   /** How many times faster than real time. */
   readonly speed: number
+  /** Called before each batch with its place in the audio; playing waits for it. By default there is no waiting. */
+  readonly before?: (atMillis: number) => Effect.Effect<void>
   /** Called with everything that the listener says. */
   readonly onHeard: (heard: Heard) => Effect.Effect<void>
 }
 
-const play = (session: Session.Session, { pcm, speed }: Options) =>
+const play = (session: Session.Session, { before, pcm, speed }: Options) =>
   Effect.gen(function*() {
     // As many frames at a time as fit into 20 ms of real time, so that no timer is needed for less.
     const batch = Math.max(1, Math.round(speed))
     const frames = Audio.frames(pcm)
     for (let at = 0; at < frames.length; at += batch) {
+      if (before !== undefined) yield* before(at * Audio.frameMillis)
       for (const frame of frames.slice(at, at + batch)) {
         yield* session.send(Message.binary(frame, { lane: "critical" }))
       }

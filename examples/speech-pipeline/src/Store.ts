@@ -34,7 +34,11 @@ export const layer = Layer.effect(
           yield* files.makeDirectory(folder, { recursive: true })
           yield* files.writeFile(aside, item.payload)
           yield* files.rename(aside, file)
-        }).pipe(Effect.orDie)
+        }).pipe(
+          Effect.orDie,
+          // Interrupted between the two it would leave its file aside for ever. It takes a moment.
+          Effect.uninterruptible
+        )
     }
   })
 )

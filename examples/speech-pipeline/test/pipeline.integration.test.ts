@@ -3,6 +3,7 @@
  * was admitted is lost, nothing is left behind, and the gauge is the number of live sockets.
  */
 import { assert, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Fs from "node:fs"
@@ -10,7 +11,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Audio from "../src/Audio.js"
 import { type Heard, replay } from "../src/Replay.js"
-import { clientLayer, eventually, listener, pusher, type Running, settings, webhook } from "./support.js"
+import { clientLayer, eventually, listener, pusher, settings, webhook } from "./support.js"
 
 const clients = 5
 const words = Audio.sampleWords.slice(0, 3)
@@ -35,11 +36,19 @@ const counts = (port: number): Effect.Effect<Counts> =>
     return await response.json() as Counts
   })
 
-const cut = (server: Pick<Running<never>, "sockets">): number => {
-  const sockets = [...server.sockets]
-  for (const socket of sockets) socket.resetAndDestroy()
-  return sockets.length
-}
+/** Places in the audio where all clients wait until the test lets them go on. */
+const makeStops = (atMillis: ReadonlyArray<number>) =>
+  Effect.map(Effect.forEach(atMillis, () => Deferred.make<void>()), (gates) => {
+    let opened = 0
+    const closed = (now: number) => gates[atMillis.filter((at) => now >= at).length - 1]
+    return {
+      before: (now: number) => {
+        const gate = closed(now)
+        return gate === undefined ? Effect.void : Deferred.await(gate)
+      },
+      goOn: Effect.suspend(() => Deferred.succeed(gates[opened++]!, undefined))
+    }
+  })
 
 /** What the pusher has on its disk for each session: the audio in one piece, and the other files. */
 const stored = (folder: string) =>
@@ -47,7 +56,7 @@ const stored = (folder: string) =>
     const files = Fs.readdirSync(Path.join(folder, session)).sort()
     const read = (name: string) => Fs.readFileSync(Path.join(folder, session, name))
     return {
-      audio: Buffer.concat(files.filter((name) => name.startsWith("audio")).map(read)),
+      audio: Buffer.concat(files.filter((name) => /^audio.*pcm$/.test(name)).map(read)),
       transcripts: files.filter((name) => name.startsWith("transcript")).map((name) =>
         JSON.parse(read(name).toString())
       ),
@@ -79,38 +88,47 @@ it.scopedLive("A109 A110 A118 A120 links cut, a webhook that hangs, a pusher tha
     )))
 
     const heard: Array<Heard> = []
+    const stops = yield* makeStops([1_500, 3_400, 4_000])
     const playing = yield* Effect.replicateEffect(
       Effect.fork(replay({
         url: `ws://127.0.0.1:${server.port}/listen`,
         pcm,
-        speed: 2,
+        speed: 4,
+        before: stops.before,
         onHeard: (what) => Effect.sync(() => void heard.push(what))
       })),
       clients
     )
     const of = (type: Heard["type"]) => heard.filter((what) => what.type === type).length
-    yield* eventually("everybody is served", () => server.sessions.size === clients && of("stored") >= clients)
-    yield* eventually("gauge and sockets agree", () => server.sockets.size === clients)
+    const isServed = () => first.sockets.size === clients && server.sockets.size === clients
+    yield* eventually("everybody is served and has said a word", () => isServed() && of("segment") === clients)
+    assert.strictEqual(server.sessions.size, clients)
 
-    // 1. Every link is cut.
-    const links = cut(first)
-    assert.isAtLeast(links, clients)
-    yield* eventually("links are back", () => first.sockets.size >= clients)
+    // 1. Every link is cut, and comes back.
+    const links = [...first.sockets]
+    for (const socket of links) socket.resetAndDestroy()
+    yield* eventually("links are back", () => isServed() && links.every((socket) => !first.sockets.has(socket)))
 
     // 2. The webhook hangs: its callers do, and nobody else.
     yield* post(hook.port, "/mode/hang")
-    yield* eventually("segments are heard", () => of("segment") >= 2 * clients)
     const before = of("stored")
-    yield* eventually("storing goes on", () => of("stored") >= before + clients)
-    assert.isAtLeast((yield* counts(hook.port)).hanging, 1, "the webhook really hangs")
+    yield* stops.goOn
+    yield* eventually(
+      "words are heard and stored",
+      () => of("segment") === 2 * clients && of("stored") > before + clients
+    )
+    yield* eventually("the webhook really hangs", () => hook.sockets.size >= clients)
+    assert.strictEqual((yield* counts(hook.port)).hanging, clients)
 
-    // 3. The pusher is restarted on the same port, with its hung calls.
+    // 3. The pusher is restarted on the same port, with its hung calls, while clients go on.
     yield* first.stop
     yield* eventually("the old pusher has no socket", () => first.sockets.size === 0)
+    yield* stops.goOn
     yield* Effect.sleep("150 millis")
     const second = yield* pusher(pusherValues)
-    yield* eventually("links are back at the new pusher", () => second.sockets.size >= clients)
+    yield* eventually("links are back at the new pusher", () => second.sockets.size === clients)
     yield* post(hook.port, "/mode/answer")
+    yield* stops.goOn
 
     const reports = yield* Effect.forEach(playing, Fiber.join)
     assert.deepStrictEqual(reports.map(({ exit }) => exit._tag), Array.from(reports, () => "ClosedByServer"))

@@ -246,6 +246,24 @@ describe("reconnect", () => {
       assert.deepStrictEqual(yield* rig.link.send(Message.text("late")), { _tag: "Rejected", reason: "Closed" })
       assert.deepInclude(yield* Effect.flip(rig.link.request(ask("late"))), { _tag: "RequestLost", why: "closed" })
     }))
+
+  it.scoped("A119 a dialer that ignores interruption holds up neither the next attempt nor the shutdown", () =>
+    Effect.gen(function*() {
+      let dials = 0
+      const dial = () => Effect.zipRight(Effect.sync(() => dials++), Effect.uninterruptible(Effect.never))
+      const shutdown = yield* Tasks.makeShutdown
+      const link = yield* Link.make({ label, url: "ws://pusher", dialTimeout: "3 seconds", shutdown }).pipe(
+        Effect.provideService(Dialer, { kind: "deaf", dial }),
+        Effect.provide(services)
+      )
+      yield* advance("3 seconds")
+      assert.deepInclude(link.stats, { state: "reconnect_backoff", failures: 1 })
+      yield* advance("2500 millis")
+      assert.strictEqual(dials, 2)
+      yield* shutdown.signal
+      yield* settle
+      assert.strictEqual(link.state, "closed")
+    }))
 })
 
 describe("requests", () => {

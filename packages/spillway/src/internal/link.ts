@@ -121,12 +121,17 @@ class LinkImpl<A> implements Link.Link<A> {
     return Effect.suspend(() => {
       this.dials++
       let opened: Connection | undefined = undefined
+      let isOver = false
       const { breaker, url } = this.options
       // The mask protects the window between having a connection and remembering it: what follows may be interrupted.
       const open = Effect.uninterruptibleMask((restore) =>
-        Effect.map(restore(this.dialer.dial(url)), (connection) => void (opened = connection))
+        Effect.map(restore(this.dialer.dial(url)), (connection) => {
+          // Left behind at the timeout or the shutdown, and through all the same.
+          if (isOver) connection.terminate()
+          else opened = connection
+        })
       )
-      const inTime = Effect.timeoutFail(open, {
+      const inTime = Effect.timeoutFail(Effect.disconnect(open), {
         duration: this.resolved.dialTimeout,
         onTimeout: () => new DialFailed({ url, why: `no answer within ${this.resolved.dialTimeout} ms` })
       })
@@ -141,12 +146,18 @@ class LinkImpl<A> implements Link.Link<A> {
             refused ? "Refused" as const : "Failed" as const
           )
         }),
-        Effect.map((tag): Dialled =>
-          opened !== undefined
+        Effect.map((tag): Dialled => {
+          isOver = true
+          return opened !== undefined
             ? { _tag: "Connected", connection: opened }
             : { _tag: tag === "Connected" ? "Failed" : tag }
-        ),
-        Effect.onInterrupt(() => Effect.sync(() => opened?.terminate()))
+        }),
+        Effect.onInterrupt(() =>
+          Effect.sync(() => {
+            isOver = true
+            opened?.terminate()
+          })
+        )
       )
     })
   }
