@@ -79,9 +79,9 @@ const publish = Effect.gen(function*() {
 )
 
 /** Options of both WebSocket routes. Origins are checked before, by the rule that holds for `POST` as well. */
-const upgradeOptions = (settings: SettingsShape): WebSocketRoute.Options => ({
+const upgradeOptions = (settings: SettingsShape): WebSocketRoute.AdmittedOptions => ({
   payloadBytesMax: settings.payloadBytesMax,
-  sessionsMax: settings.sessionsMax,
+  trustedProxyHops: settings.trustedProxyHops,
   origins: "any"
 })
 
@@ -89,7 +89,7 @@ const decodeTopics = Schema.decodeEither(Protocol.TopicsParameter)
 
 /** The route of `/ws`. `?topics=a,b` is checked before the upgrade, so that a mistake is an ordinary 400. */
 const subscriber = (settings: SettingsShape) => {
-  const upgrade = WebSocketRoute.upgrade(GatewaySession.handler, upgradeOptions(settings))
+  const upgrade = WebSocketRoute.admitted(WebSocketRoute.anonymous, GatewaySession.handler, upgradeOptions(settings))
   return Effect.flatMap(query, (parameters) =>
     Either.match(decodeTopics(parameters.get("topics") ?? ""), {
       onLeft: (error) => Effect.succeed(badRequest(explain(error))),
@@ -108,5 +108,8 @@ export const router = Effect.map(Settings, (settings) =>
     HttpRouter.get("/stats", stats),
     HttpRouter.post("/publish/:topic", publish),
     HttpRouter.get("/ws", Origin.guard(subscriber(settings))),
-    HttpRouter.get("/echo", Origin.guard(WebSocketRoute.upgrade(Echo.handler, upgradeOptions(settings))))
+    HttpRouter.get(
+      "/echo",
+      Origin.guard(WebSocketRoute.admitted(WebSocketRoute.anonymous, Echo.handler, upgradeOptions(settings)))
+    )
   ))

@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as LogLevel from "effect/LogLevel"
+import type * as Admission from "spillway/Admission"
 import type * as SessionOptions from "spillway/SessionOptions"
 
 /** Reads the text of a setting. A `Left` says what the text should have been. */
@@ -133,6 +134,48 @@ const table = {
     "10000",
     "sessions at a time; further upgrades get 503",
     whole(1, 1_000_000)
+  ),
+  sessionsPerAddressMax: setting(
+    "GATEWAY_MAX_SESSIONS_PER_ADDRESS",
+    "off",
+    "sessions of one client address at a time; further upgrades get 429",
+    orOff(whole(1, 1_000_000))
+  ),
+  acceptsPerSecond: setting(
+    "GATEWAY_ACCEPT_RATE",
+    "off",
+    "new sessions per second; further upgrades get 503",
+    orOff(positive)
+  ),
+  acceptsPerAddressPerSecond: setting(
+    "GATEWAY_ACCEPT_RATE_PER_ADDRESS",
+    "off",
+    "new sessions per second of one client address; further upgrades get 429",
+    orOff(positive)
+  ),
+  trustedProxyHops: setting(
+    "GATEWAY_TRUSTED_PROXIES",
+    "0",
+    "proxies of yours in front, each of which appends to X-Forwarded-For",
+    whole(0, 16)
+  ),
+  inboundMessagesPerSecond: setting(
+    "GATEWAY_INBOUND_MESSAGES",
+    "off",
+    "messages per second that one client may send",
+    orOff(positive)
+  ),
+  inboundBytesPerSecond: setting(
+    "GATEWAY_INBOUND_BYTES",
+    "off",
+    "bytes per second that one client may send",
+    orOff(positive)
+  ),
+  inboundExcess: setting(
+    "GATEWAY_INBOUND_EXCESS",
+    "pause",
+    "a client that sends more is read more slowly (pause) or closed with 4029 (disconnect)",
+    oneOf("pause", "disconnect")
   ),
   topicsMax: setting("GATEWAY_MAX_TOPICS", "10000", "topics with a subscriber at a time", whole(1, 1_000_000)),
   outboxBytesMax: setting(
@@ -288,6 +331,9 @@ export const toSessionOptions = (settings: SettingsShape): SessionOptions.Sessio
   outboxItemsMax: settings.outboxItemsMax,
   // Two of the largest messages may wait to be read: a session that works on one need not pause the socket at once.
   inboxBytesMax: Math.max(256 * 1024, 2 * settings.payloadBytesMax),
+  inboundMessagesPerSecond: settings.inboundMessagesPerSecond ?? Infinity,
+  inboundBytesPerSecond: settings.inboundBytesPerSecond ?? Infinity,
+  inboundExcess: settings.inboundExcess,
   sendTimeout: settings.sendTimeout,
   idleTimeout: settings.idleTimeout,
   receiveTimeout: settings.receiveTimeout,
@@ -295,6 +341,15 @@ export const toSessionOptions = (settings: SettingsShape): SessionOptions.Sessio
   pongTimeout: settings.pongTimeout,
   slowConsumer: settings.slowConsumer,
   slowThreshold: settings.slowThreshold
+})
+
+/** The settings that say who may come in. Nobody has an identity here: authentication comes before the routes. */
+export const toAdmissionOptions = (settings: SettingsShape): Admission.Options => ({
+  sessionsMax: settings.sessionsMax,
+  sessionsPerAddressMax: settings.sessionsPerAddressMax ?? Infinity,
+  acceptsPerSecond: settings.acceptsPerSecond ?? Infinity,
+  acceptsPerAddressPerSecond: settings.acceptsPerAddressPerSecond ?? Infinity,
+  retryAfter: Duration.seconds(1)
 })
 
 const displayed = (fallback: string): string => fallback === "" ? "none" : fallback

@@ -2,6 +2,7 @@
  * The snapshot at `/stats`: what one looks at first when something is odd.
  */
 import * as Effect from "effect/Effect"
+import { Admission } from "spillway/Admission"
 import type * as Session from "spillway/Session"
 import { Sessions, type SessionsShape } from "spillway/Sessions"
 import { Host } from "./Host.js"
@@ -49,6 +50,7 @@ export const read = (sessionId: string | null) =>
         stuck: report.stuck,
         durationMillis: report.durationMillis
       })),
+      admission: yield* (yield* Admission).stats,
       limits: { outboxItems: settings.outboxItemsMax, outboxBytes: settings.outboxBytesMax },
       stuckTasks,
       abandonedFinalizers,

@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Admission from "spillway/Admission"
 import * as Metrics from "spillway/Metrics"
 import * as Overflow from "spillway/Overflow"
 import type * as Sessions from "spillway/Sessions"
@@ -47,6 +48,7 @@ const appLayer = (settings: Settings.SettingsShape) =>
     Layer.provide([HostFeed.layer, Heartbeats.layer]),
     Layer.provideMerge(Topics.layer),
     Layer.provideMerge(SpillwayServer.layer(Settings.toSessionOptions(settings))),
+    Layer.provide(Admission.layer(Settings.toAdmissionOptions(settings))),
     Layer.provide([Overflow.layerDefault, Metrics.layer]),
     Layer.provide([Host.layer, Page.layer, Process.layer]),
     Layer.provide(Guard.layerHttpServer({ port: settings.port, host: settings.host })),

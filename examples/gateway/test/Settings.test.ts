@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fs from "node:fs"
+import * as Admission from "spillway/Admission"
 import * as SessionOptions from "spillway/SessionOptions"
 import * as Settings from "../src/Settings.js"
 
@@ -32,6 +33,12 @@ describe("Settings", () => {
       assert.deepStrictEqual(Either.getOrThrow(options), SessionOptions.defaults)
     }))
 
+  it.effect("unless set, no limit of one client holds, and the number of sessions does", () =>
+    Effect.gen(function*() {
+      const options = Either.getOrThrow(Admission.resolve(Settings.toAdmissionOptions(yield* load({}))))
+      assert.deepInclude(options, { sessionsMax: 10_000, sessionsPerAddressMax: Infinity, acceptsPerSecond: Infinity })
+    }))
+
   it.effect("values are read with their units", () =>
     Effect.gen(function*() {
       const settings = yield* load({
@@ -55,6 +62,13 @@ describe("Settings", () => {
     ["GATEWAY_OUTBOX_BYTES", ["0", "Infinity", "1000"]],
     ["GATEWAY_OUTBOX_ITEMS", ["0", "-1", "0.5"]],
     ["GATEWAY_MAX_SESSIONS", ["0", "many"]],
+    ["GATEWAY_MAX_SESSIONS_PER_ADDRESS", ["0", "-1", "1.5", "none"]],
+    ["GATEWAY_ACCEPT_RATE", ["0", "fast"]],
+    ["GATEWAY_ACCEPT_RATE_PER_ADDRESS", ["-1"]],
+    ["GATEWAY_TRUSTED_PROXIES", ["-1", "17", "yes"]],
+    ["GATEWAY_INBOUND_MESSAGES", ["0", "NaN"]],
+    ["GATEWAY_INBOUND_BYTES", ["-5"]],
+    ["GATEWAY_INBOUND_EXCESS", ["drop"]],
     ["GATEWAY_SEND_TIMEOUT", ["-1 second", "NaN", "0 seconds", "5", "5 parsecs", "Infinity", "five seconds", ""]],
     ["GATEWAY_DRAIN_BUDGET", ["0 ms", "off", "-28 seconds"]],
     ["GATEWAY_DRAIN_GRACE", ["28 seconds", "-1 ms"]],

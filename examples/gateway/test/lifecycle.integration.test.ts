@@ -74,6 +74,27 @@ describe("the start", () => {
     other.ws.close()
   })
 
+  it("limits of one client: sessions per address behind a proxy, and what it may send", async () => {
+    const server = await start({
+      GATEWAY_MAX_SESSIONS_PER_ADDRESS: "1",
+      GATEWAY_TRUSTED_PROXIES: "1",
+      GATEWAY_INBOUND_MESSAGES: "10",
+      GATEWAY_INBOUND_EXCESS: "disconnect"
+    })
+    const from = (address: string) => ({ headers: { "x-forwarded-for": address } })
+    const client = await server.open("/echo", from("192.0.2.1"))
+    assert.strictEqual(await server.connect("/echo", from("9.9.9.9, 192.0.2.1")).refused, 429)
+    const other = await server.open("/echo", from("192.0.2.2"))
+    for (let i = 0; i < 50; i++) client.ws.send("x")
+    assert.strictEqual((await client.closed).code, 4029)
+    const admission = await until(async () => {
+      const { admission } = await server.json("/stats")
+      return admission.leases === 1 ? admission : undefined
+    })
+    assert.deepInclude(admission, { admitted: 2, addresses: 1 })
+    other.ws.close()
+  })
+
   it("timeouts of the configuration end sessions with their code", async () => {
     const server = await start({ GATEWAY_IDLE_TIMEOUT: "500 ms", GATEWAY_HEARTBEAT_INTERVAL: "off" })
     const client = await server.open("/ws")
