@@ -213,6 +213,6 @@ describe("whatever the sessions do", () => {
             assert.strictEqual(rig.sessions.size, 0)
           })
       ),
-    { fastCheck: { seed: 20_261_125, numRuns: 60 } }
+    { fastCheck: { seed: 20_261_125, numRuns: 60 }, timeout: 60_000 }
   )
 })
