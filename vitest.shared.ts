@@ -34,15 +34,23 @@ const project = (
 })
 
 /**
- * Tests that need nothing but the process they run in: no socket, no child process, no real time.
+ * Tests that need nothing but the process they run in: no socket, no child process, no real time. The files of a project
+ * share a thread and what they import, as loading Effect for each took longer than its tests.
  */
 export const unit = (name: string, dir: string, include = ["test/**/*.test.ts"]): TestProjectInlineConfiguration =>
   project(name, dir, {
     include,
-    exclude: ["test/**/*.integration.test.ts"],
-    testTimeout: 20_000,
-    hookTimeout: 20_000
+    exclude: ["test/**/*.integration.test.ts", "test/**/*.alone.test.ts"],
+    pool: "threads",
+    testTimeout: 60_000,
+    hookTimeout: 60_000
   })
+
+/**
+ * Unit tests that look at what all of a process share (metrics, labels): each file has a process to itself.
+ */
+export const alone = (name: string, dir: string): TestProjectInlineConfiguration =>
+  project(`${name}:alone`, dir, { include: ["test/**/*.alone.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 })
 
 /**
  * Tests with real sockets, child processes and clocks. They mostly wait, and what they assert holds on a busy machine, so

@@ -3,14 +3,14 @@
  * repository's own rules (`tidy`). `npm run check` runs all but the live ones.
  */
 import { defineWorkspace } from "vitest/config"
-import { live, unit, workspaces } from "./vitest.shared.js"
+import { alone, live, unit, workspaces } from "./vitest.shared.js"
 
 const folders = [...workspaces("packages"), ...workspaces("examples"), "bench"]
 
 export default defineWorkspace([
   ...folders.flatMap((dir) => {
     const name = dir.split("/").at(-1)!
-    return [unit(name, dir), live(name, dir)]
+    return [unit(name, dir), alone(name, dir), live(name, dir)]
   }),
   unit("tidy", "scripts", ["**/*.test.ts"])
 ])

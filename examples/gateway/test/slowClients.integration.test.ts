@@ -113,10 +113,14 @@ const scenario = async (environment: Record<string, string>, millis: number) => 
   const stats = await until(async () => {
     const stats = await server.json("/stats")
     return stats.sessions === 45 && stats.outbox.items === 0 ? stats : undefined
-  }, 20_000)
-  await until(() => readers.every(({ seqs }) => seqs["critical"]!.length >= published.counts.critical) || undefined)
-  done = true
+  }, 60_000).finally(() => {
+    done = true
+  })
   await watching
+  await until(
+    () => readers.every(({ seqs }) => seqs["critical"]!.length >= published.counts.critical) || undefined,
+    60_000
+  )
   for (const client of clients) client.ws.terminate()
   for (const reader of readers) reader.ws.terminate()
   const exits = stats.closed.filter(({ id }: { id: string }) => ids.includes(id)).map(({ exit }: any) => exit)

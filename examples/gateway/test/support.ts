@@ -201,7 +201,7 @@ export class Client {
 /** Polls until there is a value. */
 export const until = async <A>(
   read: () => A | undefined | Promise<A | undefined>,
-  withinMillis = 10_000,
+  withinMillis = 60_000,
   everyMillis = 10
 ): Promise<A> => {
   const end = performance.now() + withinMillis

@@ -1,6 +1,7 @@
 /**
- * Program of the tests about draining: launched by the platform's `runMain`, as any application. Its argument says whether
- * the drain goes ahead of the routes (`ahead`) or is left to the release of the sessions (`behind`).
+ * Program of the tests about draining: launched by the platform's `runMain`, as any application. Its first argument says
+ * whether the drain goes ahead of the routes (`ahead`) or is left to the release of the sessions (`behind`), the second how
+ * many seconds of grace the former gives.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as HttpRouter from "@effect/platform/HttpRouter"
@@ -21,7 +22,7 @@ const router = HttpRouter.empty.pipe(
 )
 
 const ahead = SpillwayServer.withDrain({
-  grace: "1 second",
+  grace: `${Number(process.argv[3] ?? 1)} seconds`,
   announce: ({ jitterMillis }) => Message.text(`going, come back within ${jitterMillis}`, { lane: "control" })
 })
 

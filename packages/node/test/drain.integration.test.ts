@@ -7,8 +7,8 @@ import { Child } from "./rawChild.js"
 
 const children: Array<Child> = []
 
-const start = async (how: "ahead" | "behind"): Promise<Child> => {
-  const child = await Child.fixture("./drain.fixture.ts", [how])
+const start = async (how: "ahead" | "behind", graceSeconds = 1): Promise<Child> => {
+  const child = await Child.fixture("./drain.fixture.ts", [how, String(graceSeconds)])
   children.push(child)
   return child
 }
@@ -19,11 +19,11 @@ afterEach(async () => {
 })
 
 /** Status and phase, or how the request failed. */
-const ready = async (child: Child): Promise<string> => {
+const ready = async (child: Child, within = 20_000): Promise<string> => {
   try {
     const response = await fetch(`http://127.0.0.1:${child.port}/ready`, {
       headers: { connection: "close" },
-      signal: AbortSignal.timeout(500)
+      signal: AbortSignal.timeout(within)
     })
     const body = await response.json() as { readonly phase: string; readonly sessions: number }
     return `${response.status} ${body.phase} ${body.sessions}`
@@ -32,14 +32,14 @@ const ready = async (child: Child): Promise<string> => {
   }
 }
 
-const ended = async (child: Child, millis: number): Promise<number | null> => {
+const ended = async (child: Child, millis = 30_000): Promise<number | null> => {
   await until("the process ends", () => child.isGone, millis)
   return child.process.exitCode
 }
 
 describe("a drain ahead of the routes", () => {
   it("readiness is false first and still answers, clients are told and closed with 4001, exit code 0", async () => {
-    const child = await start("ahead")
+    const child = await start("ahead", 3)
     const peer = await Peer.open(child.port, "/ws")
     assert.strictEqual(await ready(child), "200 accepting 1")
     child.signal("SIGTERM")
@@ -57,18 +57,18 @@ describe("a drain ahead of the routes", () => {
     assert.include(peer.frames[0], "going, come back within 5000")
     assert.include(peer.frames[1], "close 4001")
     peer.destroy()
-    assert.strictEqual(await ended(child, 5_000), 0)
+    assert.strictEqual(await ended(child), 0)
   })
 
   it("a second signal makes it hurry", async () => {
-    const child = await start("ahead")
+    // Longer than the test may take.
+    const child = await start("ahead", 300)
     const peer = await Peer.open(child.port, "/ws")
     child.signal("SIGTERM")
     await peer.until("the announcement", () => peer.frames.length > 0)
     child.signal("SIGTERM")
-    // Without it: one second of grace, then two that wait for the answer to the close.
-    await peer.until("the close", () => peer.frames.length > 1, 900)
-    assert.strictEqual(await ended(child, 5_000), 0)
+    await peer.until("the close", () => peer.frames.length > 1)
+    assert.strictEqual(await ended(child), 0)
   })
 })
 
@@ -80,6 +80,6 @@ it("counter-test: left to the release, readiness gives no answer while the sessi
   await peer.until("the close", () => peer.frames.length > 0)
   // It does not answer the close, so for two seconds the server waits.
   assert.isFalse(child.isGone)
-  assert.strictEqual(await ready(child), "no answer")
-  assert.strictEqual(await ended(child, 5_000), 0)
+  assert.strictEqual(await ready(child, 500), "no answer")
+  assert.strictEqual(await ended(child), 0)
 })

@@ -212,7 +212,7 @@ export class Peer {
   }
 
   /** Resolves when the condition holds, which is looked at whenever something happened on this socket. */
-  until(what: string, condition: () => boolean, millis = 5_000): Promise<void> {
+  until(what: string, condition: () => boolean, millis = 30_000): Promise<void> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
         if (!condition()) return
@@ -268,7 +268,7 @@ export class Peer {
 export const until = async (
   what: string,
   condition: () => boolean | Promise<boolean>,
-  millis = 5_000
+  millis = 30_000
 ): Promise<number> => {
   const begin = performance.now()
   for (let looks = 1; !(await condition()); looks++) {

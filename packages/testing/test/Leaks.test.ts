@@ -83,29 +83,3 @@ describe("assertNoLeaks", () => {
       for (const f of undo) f()
     }))
 })
-
-describe("assertNoGrowth", () => {
-  it.live("passes what leaves nothing on the heap", () =>
-    Leaks.assertNoGrowth(Effect.sync(() => new Array<number>(1_000).fill(1))))
-
-  it.live("counter-test: what is kept is found", () =>
-    Effect.gen(function*() {
-      const kept: Array<Uint8Array> = []
-      const grew = yield* Effect.flip(Leaks.assertNoGrowth(Effect.sync(() => kept.push(new Uint8Array(10_000)))))
-      assert.isAbove(grew.bytesPerCycle, 9_000)
-      assert.strictEqual(kept.length, 5 + 5 * 20)
-    }))
-
-  it.live("what grows once and not again is no leak", () =>
-    Effect.gen(function*() {
-      const kept: Array<Uint8Array> = []
-      let cycles = 0
-      yield* Leaks.assertNoGrowth(
-        Effect.sync(() => {
-          if (++cycles === 20) kept.push(new Uint8Array(1_000_000))
-        })
-      )
-      assert.strictEqual(kept.length, 1)
-      assert.strictEqual(cycles, 5 + 5 * 20)
-    }))
-})
