@@ -3,9 +3,9 @@
  * sessions, mixed faults, all laws checked. Ends with 1 when a law was broken, after the line that replays it.
  */
 import * as Path from "node:path"
-import { pathToFileURL } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import { build, install } from "./lib/prepare.mjs"
-import { exitOnFailure, Failure, root } from "./lib/process.mjs"
+import { exitOnFailure, Failure, root, run } from "./lib/process.mjs"
 
 const help = `npm run simulate -- [options]
 
@@ -13,13 +13,13 @@ const help = `npm run simulate -- [options]
   --from N       the first seed                                   (1)
   --seed N       run this one seed and print its fingerprint
   --sessions N   clients at a time                                (100)
-  --hours H      simulated hours of faults for each seed          (0.05)
-  --pace F       factor of the mean times between what happens    (8)
+  --hours H      simulated hours of faults for each seed          (0.25)
+  --pace F       factor of the mean times between what happens    (16)
   --trace        with --seed: print each event
   --json         print the report as JSON instead of a summary
 `
 
-const options = { seeds: 20, from: 1, seed: undefined, sessions: 100, hours: 0.05, pace: 8, trace: false, json: false }
+const options = { seeds: 20, from: 1, seed: undefined, sessions: 100, hours: 0.25, pace: 16, trace: false, json: false }
 
 const read = (args) => {
   for (let i = 0; i < args.length; i++) {
@@ -61,6 +61,12 @@ const summary = (Simulation, report, seconds, cpuSeconds) => {
       `${messages.received} received, ${report.checks} checks of invariants`
   )
   console.log(
+    `density: ${
+      (messages.offered / report.sessionHours / 3600).toFixed(2)
+    } messages offered per session and second; a ` +
+      `session lives for ${(report.sessionHours * 60 / report.sessions).toFixed(1)} minutes`
+  )
+  console.log(
     `${seconds.toFixed(1)} s real, ${cpuSeconds.toFixed(1)} s of processor: simulated time ran ${
       speed(seconds)
     } times as ` +
@@ -71,11 +77,19 @@ const summary = (Simulation, report, seconds, cpuSeconds) => {
 /** With how many seeds a path that never happened is a failure: fewer may just have missed it. */
 const seedsForRarePaths = 100
 
+/** Room for what is young: most of what a world allocates dies soon, but not before the default room is full. */
+const youngGeneration = "--max-semi-space-size=64"
+
 const simulate = async () => {
   const args = process.argv.slice(2)
   if (args.includes("--help")) return console.log(help)
   read(args)
-  await install()
+  if (!process.execArgv.includes(youngGeneration)) {
+    await install()
+    const { code } = await run(process.execPath, [youngGeneration, fileURLToPath(import.meta.url), ...args])
+    process.exitCode = code
+    return
+  }
   await build("packages/testing")
   const Simulation = await load("packages/testing/dist/Simulation.js")
   const { runPromise } = await load("node_modules/effect/dist/esm/Effect.js")
@@ -85,6 +99,7 @@ const simulate = async () => {
   const { hours, pace, sessions } = options
   const reports = []
   const startedAt = performance.now()
+  const cpuBefore = process.cpuUsage()
   let told = startedAt
   for (let seed = first; seed <= last; seed++) {
     const replay = `npm run simulate -- --seed ${seed} --sessions ${sessions} --hours ${hours} --pace ${pace}`
@@ -105,7 +120,7 @@ const simulate = async () => {
     }
   }
   const seconds = (performance.now() - startedAt) / 1000
-  const { system, user } = process.cpuUsage()
+  const { system, user } = process.cpuUsage(cpuBefore)
   const report = Simulation.merge(reports)
   if (options.trace) { for (const line of reports[0].trace) console.log(line) }
   if (options.json) console.log(JSON.stringify(report))

@@ -95,7 +95,7 @@ export interface ConnectOptions extends DirectionOptions {
   readonly neverCloses?: boolean
   /** The client never answers a ping. */
   readonly noPong?: boolean
-  /** Messages that the client keeps at least. Older ones may be forgotten, taken or not. */
+  /** Messages that the client keeps at least, and at least 1,024 that nobody has taken. Older ones may be forgotten. */
   readonly historyMessages?: number
 }
 

@@ -116,7 +116,7 @@ class Seeded implements SeededScheduler {
 
   private drawBudget(): void {
     const choice = this.random.integer(32)
-    this.budget = choice >= 6 ? opsMax : choice < 2 ? 1 + this.random.integer(8) : 8 + this.random.integer(120)
+    this.budget = choice >= 4 ? opsMax : choice < 1 ? 1 + this.random.integer(8) : 8 + this.random.integer(120)
   }
 
   private readonly turn = (): void => {

@@ -82,7 +82,7 @@ export interface View {
 
 /**
  * A law: returns what is wrong, or `undefined`. It is asked for each session to which something happened, at each step,
- * and for all of them once in a simulated second.
+ * and for all of them once in ten simulated seconds.
  *
  * @since 0.1.0
  * @category models
@@ -189,7 +189,10 @@ export interface Options {
   readonly sessions?: number
   /** Simulated time with faults. */
   readonly duration?: Duration.DurationInput
-  /** Factor of the mean times between what happens. At 1 a session lives for less than a minute. Default 1. */
+  /**
+   * Factor of the mean times between what happens. At 1 a session is offered about a message in a second and lives for
+   * less than a minute; at 16 a message in eight seconds, and it lives for a quarter of an hour. Default 1.
+   */
   readonly pace?: number
   readonly faults?: FaultPlan
   readonly workload?: Workload

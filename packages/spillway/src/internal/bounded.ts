@@ -6,7 +6,9 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 
 /**
  * Waits for an effect that can be interrupted, at most so long; `None` when that was too short. Holds in finalizers of
@@ -35,3 +37,45 @@ export const sleepUnless = (
     if (Duration.toMillis(duration) <= 0) return Effect.succeed(false)
     return Effect.raceFirst(Effect.as(awaitIt, true), Effect.as(Effect.sleep(duration), false))
   })
+
+/** Has something called back when it happens, at once if it has; returns how to take that back. */
+export type Watch = (wake: () => void) => () => void
+
+/** Calls back after a time; returns how to take that back. */
+const alarm = (runtime: Runtime.Runtime<never>, duration: Duration.DurationInput, ring: () => void): () => void => {
+  const sleeper = Runtime.runFork(runtime)(Effect.interruptible(Effect.sleep(duration)))
+  sleeper.addObserver(ring)
+  return () => sleeper.unsafeInterruptAsFork(FiberId.none)
+}
+
+/**
+ * Suspends until it is woken, with a deadline: whether it was woken in time. It bounds also where nothing can be
+ * interrupted. A sweeper and every step of every ending wait like this: a race of two effects would cost each of them two
+ * fibers and an interruption that is waited for, and this costs one fiber that sleeps.
+ *
+ * `hurry` may cut the time that is left, once, to the time with which it calls back.
+ */
+export const wokenWithin = (
+  watch: Watch,
+  duration: Duration.DurationInput,
+  hurry?: (cutTo: (left: Duration.DurationInput) => void) => () => void
+): Effect.Effect<boolean> =>
+  Effect.flatMap(Effect.runtime<never>(), (runtime) =>
+    Effect.async<boolean>((resume) => {
+      const undo: Array<() => void> = []
+      let over = false
+      const end = (inTime: boolean): void => {
+        if (over) return
+        over = true
+        for (const back of undo) back()
+        resume(Effect.succeed(inTime))
+      }
+      const add = (back: () => void): void => {
+        if (over) back()
+        else undo.push(back)
+      }
+      add(watch(() => end(true)))
+      if (!over) add(alarm(runtime, duration, () => end(false)))
+      if (!over && hurry !== undefined) add(hurry((left) => add(alarm(runtime, left, () => end(false)))))
+      return Effect.sync(() => end(false))
+    }))

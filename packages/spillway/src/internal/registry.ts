@@ -22,6 +22,7 @@ import type { Resolved } from "../SessionOptions.js"
 import type { DrainPhase, OpenOptions, SessionsShape } from "../Sessions.js"
 import type { TelemetryShape } from "../Telemetry.js"
 import { type Connection, Transport } from "../Transport.js"
+import { wokenWithin } from "./bounded.js"
 import { Deadlines } from "./deadlines.js"
 import { drain } from "./drain.js"
 import { invariant } from "./invariant.js"
@@ -147,12 +148,13 @@ export class Registry implements SessionHost {
   }
 
   get awaitHurry(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
-      const wake = () => resume(Effect.void)
-      if (this.hurried) return wake()
-      this.hurryWaiters.add(wake)
-      return Effect.sync(() => this.hurryWaiters.delete(wake))
-    })
+    return Effect.async<void>((resume) => Effect.sync(this.onHurry(() => resume(Effect.void))))
+  }
+
+  onHurry(wake: () => void): () => void {
+    if (this.hurried) wake()
+    else this.hurryWaiters.add(wake)
+    return () => this.hurryWaiters.delete(wake)
   }
 
   hurry(): void {
@@ -228,18 +230,24 @@ export class Registry implements SessionHost {
   /** Sleeps until a deadline is due, or an earlier one was set. */
   private readonly awaitDue: Effect.Effect<number> = Effect.suspend(() => {
     const dueAt = this.deadlines.nextDueAt
-    const rearmed = Effect.async<void>((resume) => {
-      this.onRearm = () => resume(Effect.void)
-      if (this.deadlines.nextDueAt < dueAt) this.onRearm()
-      return Effect.sync(() => {
-        this.onRearm = undefined
-      })
-    })
-    if (dueAt === Infinity) return Effect.as(rearmed, dueAt)
+    if (dueAt === Infinity) {
+      return Effect.async<number>((resume) => Effect.sync(this.onEarlier(dueAt, () => resume(Effect.succeed(dueAt)))))
+    }
     // Whole milliseconds: a timer that rings a fraction early would be set again and again within one instant.
     const wait = Math.min(Math.ceil(dueAt - this.clock.unsafeCurrentTimeMillis()), timerMillisMax)
-    return wait <= 0 ? Effect.succeed(dueAt) : Effect.as(Effect.raceFirst(Effect.sleep(wait), rearmed), dueAt)
+    return wait <= 0
+      ? Effect.succeed(dueAt)
+      : Effect.as(wokenWithin((wake) => this.onEarlier(dueAt, wake), wait), dueAt)
   })
+
+  /** Calls back when a deadline before this one is set. */
+  private onEarlier(dueAt: number, wake: () => void): () => void {
+    if (this.deadlines.nextDueAt < dueAt) wake()
+    else this.onRearm = wake
+    return () => {
+      this.onRearm = undefined
+    }
+  }
 
   /**
    * Serves the deadlines of all sessions. The zero sleep lets the event loop read sockets once before a verdict, so that

@@ -5,7 +5,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -19,7 +19,7 @@ import type * as Session from "../Session.js"
 import { TypeId } from "../Session.js"
 import type { OpenOptions } from "../Sessions.js"
 import type { Connection, ConnectionEnd, ConnectionEvents } from "../Transport.js"
-import { sleepUnless } from "./bounded.js"
+import { wokenWithin } from "./bounded.js"
 import { type InboundLimit, inboundLimit } from "./inboundLimit.js"
 import { Inbound, Inbox, Reader } from "./inbox.js"
 import type { Ending } from "./sessionEnding.js"
@@ -352,18 +352,28 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   }
 
   get awaitShutdown(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
-      if (this.decided) return resume(Effect.void)
-      const wake = () => resume(Effect.void)
-      ;(this.shutdownWaiters ??= []).push(wake)
-      return Effect.sync(() => {
-        this.shutdownWaiters = this.shutdownWaiters?.filter((other) => other !== wake)
-      })
-    })
+    return Effect.async<void>((resume) => Effect.sync(this.onShutdown(() => resume(Effect.void))))
   }
 
   sleepUntilShutdown(duration: Duration.DurationInput): Effect.Effect<boolean> {
-    return sleepUnless(() => this.decided, this.awaitShutdown, duration)
+    return Effect.suspend(() =>
+      this.decided
+        ? Effect.succeed(true)
+        : Duration.toMillis(duration) <= 0
+        ? Effect.succeed(false)
+        : wokenWithin((wake) => this.onShutdown(wake), duration)
+    )
+  }
+
+  private onShutdown(wake: () => void): () => void {
+    if (this.decided) {
+      wake()
+      return ignore
+    }
+    ;(this.shutdownWaiters ??= []).push(wake)
+    return () => {
+      this.shutdownWaiters = this.shutdownWaiters?.filter((other) => other !== wake)
+    }
   }
 
   /** Gives back memory that a burst left behind. */

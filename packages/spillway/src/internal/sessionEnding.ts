@@ -8,14 +8,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Effect_Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as CloseReason from "../CloseReason.js"
 import { type DrainReport, type Exit, type PhaseResult, toCloseReason } from "../Exit.js"
 import { perLane } from "../Lane.js"
-import { atMost } from "./bounded.js"
+import { wokenWithin } from "./bounded.js"
 import type { SessionImpl } from "./session.js"
 import { interruptTask, runningTasks, type TaskRecord } from "./sessionTasks.js"
 
@@ -33,39 +31,33 @@ const budget = (session: SessionImpl, millis: number, reserve: number): number =
   return Math.min(millis, left - Math.min(reserve, left / 2))
 }
 
-/** Waits for the effect at most so long, less when asked to hurry. Bounded also inside a finalizer. */
-const waitAtMost = (session: SessionImpl, effect: Effect.Effect<void>, millis: number): Effect.Effect<boolean> =>
-  Effect.map(
-    atMost(
-      Effect.raceFirst(
-        Effect.as(effect, true),
-        Effect.as(Effect.zipRight(session.host.awaitHurry, Effect.sleep(hurriedMillis)), false)
-      ),
-      millis
-    ),
-    Option.getOrElse(() => false)
-  )
+/** Something that may have come true; `watch` stores a callback that is called whenever that may be the case. */
+interface Condition {
+  readonly holds: () => boolean
+  readonly watch: (check: (() => void) | undefined) => void
+}
 
-/** Suspends until the condition holds; `register` stores a callback that is called whenever it may have changed. */
-const awaitCondition = (
-  condition: () => boolean,
-  register: (check: (() => void) | undefined) => void
-): Effect.Effect<void> =>
-  Effect.async<void>((resume) => {
-    const check = (): void => {
-      if (!condition()) return
-      register(undefined)
-      resume(Effect.void)
-    }
-    register(check)
-    check()
-    return Effect.sync(() => register(undefined))
+/** Waits for the condition at most so long, less when asked to hurry: whether it holds. Bounded also in a finalizer. */
+const waitAtMost = (session: SessionImpl, { holds, watch }: Condition, millis: number): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    if (millis <= 0) return Effect.succeed(false)
+    if (holds()) return Effect.succeed(true)
+    return wokenWithin(
+      (wake) => {
+        watch(() => holds() && wake())
+        return () => watch(undefined)
+      },
+      millis,
+      (cutTo) => session.host.onHurry(() => cutTo(hurriedMillis))
+    )
   })
 
-const awaitTasks = (session: SessionImpl, condition: () => boolean): Effect.Effect<void> =>
-  awaitCondition(condition, (check) => {
+const tasksThat = (session: SessionImpl, holds: () => boolean): Condition => ({
+  holds,
+  watch: (check) => {
     session.onTaskEnd = check
-  })
+  }
+})
 
 interface TasksReport {
   readonly result: PhaseResult
@@ -96,7 +88,7 @@ const endTasks = (session: SessionImpl): Effect.Effect<TasksReport> =>
     if (session.tasks === undefined && handlerDone()) return { result: "skipped", forced: 0, stuck: [] }
     const forced = new Set<TaskRecord>()
     if (session.reads) {
-      yield* waitAtMost(session, awaitTasks(session, handlerDone), budget(session, handlerGrace, reserve))
+      yield* waitAtMost(session, tasksThat(session, handlerDone), budget(session, handlerGrace, reserve))
     }
     if (handler !== undefined && !handler.done) {
       // A handler is interrupted as a matter of course; only one that ignores it counts as forced.
@@ -105,7 +97,7 @@ const endTasks = (session: SessionImpl): Effect.Effect<TasksReport> =>
     const left = taskGrace - (now(session) - startedAt)
     const tasksDone = (): boolean => runningTasks(session).length === 0
     const inTime = tasksDone() ||
-      (yield* waitAtMost(session, awaitTasks(session, tasksDone), budget(session, left, reserve)))
+      (yield* waitAtMost(session, tasksThat(session, tasksDone), budget(session, left, reserve)))
     if (!inTime) yield* logCut(session)
     for (const record of runningTasks(session)) {
       forced.add(record)
@@ -113,7 +105,7 @@ const endTasks = (session: SessionImpl): Effect.Effect<TasksReport> =>
     }
     const allDone = (): boolean => handlerDone() && tasksDone()
     const ack = Math.max(floorMillis, budget(session, ackTimeout, reserve))
-    yield* waitAtMost(session, awaitTasks(session, allDone), ack)
+    yield* waitAtMost(session, tasksThat(session, allDone), ack)
     const stuck: Array<TaskRecord> = runningTasks(session)
     if (handler !== undefined && !handler.done) stuck.push(handler)
     for (const record of stuck) {
@@ -161,9 +153,15 @@ const runFinalizer = (session: SessionImpl, finalizer: Effect.Effect<unknown>): 
   Effect.gen(function*() {
     const left = Math.max(floorMillis, session.finalizersEndAt - now(session))
     const fiber = yield* Effect.forkDaemon(Effect.interruptible(finalizer))
-    const inTime = yield* waitAtMost(session, Effect.asVoid(Fiber.await(fiber)), left)
-    if (inTime) {
-      const exit = yield* Fiber.await(fiber)
+    const ended: Condition = {
+      holds: () => fiber.unsafePoll() !== null,
+      watch: (check) => {
+        if (check !== undefined) fiber.addObserver(check)
+      }
+    }
+    yield* waitAtMost(session, ended, left)
+    const exit = fiber.unsafePoll()
+    if (exit !== null) {
       // A finalizer that throws must not keep the others from running, nor go unnoticed.
       if (exit._tag === "Failure") yield* Effect.logError("a finalizer of the session failed", exit.cause)
       return
@@ -182,9 +180,12 @@ const flush = (session: SessionImpl, exit: Exit): Effect.Effect<PhaseResult> =>
     const { writer } = session
     writer.seal()
     if (!session.linkAlive || isPresumedDead(exit) || writer.isDrained) return Effect.succeed<PhaseResult>("skipped")
-    const drained = awaitCondition(() => writer.isDrained || !session.linkAlive, (check) => {
-      writer.onDrained = check
-    })
+    const drained: Condition = {
+      holds: () => writer.isDrained || !session.linkAlive,
+      watch: (check) => {
+        writer.onDrained = check
+      }
+    }
     writer.pump()
     return Effect.map(
       waitAtMost(session, drained, budget(session, flushTimeout, closeTimeout)),
@@ -199,9 +200,12 @@ const closeLink = (session: SessionImpl, exit: Exit): Effect.Effect<PhaseResult>
     const reason = toCloseReason(exit)
     session.writer.stop()
     session.connection.close(reason.code, reason.reason)
-    const down = awaitCondition(() => !session.linkAlive, (check) => {
-      session.onLinkDown = check
-    })
+    const down: Condition = {
+      holds: () => !session.linkAlive,
+      watch: (check) => {
+        session.onLinkDown = check
+      }
+    }
     return Effect.map(
       waitAtMost(session, down, budget(session, session.host.options.closeTimeout, 0)),
       (inTime) => inTime ? "done" : "cut"

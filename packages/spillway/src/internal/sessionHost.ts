@@ -45,8 +45,8 @@ export interface SessionHost {
   startEnding(session: Hosted): void
   /** The session is over: it leaves the set of all sessions, and with it the gauge. */
   leave(session: Hosted, report: DrainReport): void
-  /** Suspends until the owner has asked all endings to hurry. */
-  readonly awaitHurry: Effect.Effect<void>
+  /** Calls back when the owner asks all endings to hurry, at once if it has; returns how to take that back. */
+  onHurry(wake: () => void): () => void
   /** A task or finalizer that ignores interruption was given up on; counted until its fiber ends. */
   abandon(kind: "task" | "finalizer", name: string, fiber: Fiber.RuntimeFiber<unknown, unknown>): void
 }

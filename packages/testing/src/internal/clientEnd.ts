@@ -22,6 +22,12 @@ export interface ClientBehaviour {
   readonly historyMessages: number
 }
 
+/** The history is cut in pieces: one by one would cost its length for each message. */
+const cutMessages = 16
+
+/** What nobody has taken yet is kept longer than what was taken. */
+const untakenMessagesMin = 1_024
+
 const abnormal: Ended = { code: 1006, reason: "", clean: false }
 
 export class ClientEnd {
@@ -89,7 +95,11 @@ export class ClientEnd {
 
   take(): Received | undefined {
     if (this.untaken === 0) return undefined
-    return this.inbox[this.inbox.length - this.untaken--]
+    const taken = this.inbox[this.inbox.length - this.untaken--]
+    const { length } = this.inbox
+    const most = this.behaviour.historyMessages
+    if (this.untaken === 0 && length >= most + cutMessages) this.inbox = this.inbox.slice(length - most)
+    return taken
   }
 
   get available(): number {
@@ -230,8 +240,7 @@ export class ClientEnd {
     this.receivedCount++
     this.inbox.push(message)
     this.untaken++
-    // Cut in large pieces: one by one would cost the length of the history for each message.
-    const most = this.behaviour.historyMessages
+    const most = Math.max(this.behaviour.historyMessages, untakenMessagesMin)
     if (this.inbox.length >= 2 * most) {
       this.inbox = this.inbox.slice(-most)
       this.untaken = Math.min(this.untaken, most)

@@ -8,15 +8,33 @@ import type { MemoryClient, MemoryMessage } from "../MemoryClient.js"
 import type { ClientEnd, Ended, Received } from "./clientEnd.js"
 
 class Message implements MemoryMessage {
-  constructor(readonly bytes: Uint8Array, readonly binary: boolean, readonly at: number) {}
+  private own: Uint8Array | undefined = undefined
+
+  constructor(private readonly received: Received) {}
+
+  get binary(): boolean {
+    return this.received.binary
+  }
+  get at(): number {
+    return this.received.at
+  }
+  /** A copy: a receiver must not share bytes with other receivers of the same frame. */
+  get bytes(): Uint8Array {
+    return this.own ??= this.received.data.slice()
+  }
   get text(): string {
-    return Frame.toText(Frame.binary(this.bytes), 0)
+    return Frame.toText(Frame.binary(this.own ?? this.received.data), 0)
+  }
+  head(byteLength: number): string {
+    return Frame.toText(Frame.binary(this.received.data.subarray(0, byteLength)), 0)
   }
 }
 
-// A receiver must not share bytes with other receivers of the same frame.
-const toMessage = (received: Received): MemoryMessage =>
-  new Message(received.data.slice(), received.binary, received.at)
+const toMessage = (received: Received): MemoryMessage => new Message(received)
+
+/** The beginning of its text, without decoding the rest. */
+export const headOf = (message: MemoryMessage, byteLength: number): string =>
+  message instanceof Message ? message.head(byteLength) : message.text.slice(0, byteLength)
 
 const closed = (end: ClientEnd): SpillwayError.ConnectionClosed =>
   new SpillwayError.ConnectionClosed({ code: end.ended?.code ?? 1006, reason: end.ended?.reason ?? "" })

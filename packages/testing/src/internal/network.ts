@@ -13,6 +13,7 @@ import { type ClientBehaviour, ClientEnd } from "./clientEnd.js"
 import type { PipeOptions } from "./pipe.js"
 import { ServerEnd } from "./serverEnd.js"
 import * as Signal from "./signal.js"
+import { VirtualClockImpl } from "./virtualClock.js"
 import { type FrameFaults, Wire } from "./wire.js"
 
 export interface LinkOptions extends ClientBehaviour {
@@ -90,7 +91,9 @@ export class Network {
   attempts = 0
   /** Clients of duplicated attempts. */
   readonly duplicates: Array<ClientEnd> = []
-  private timer: Fiber.RuntimeFiber<void> | undefined = undefined
+  /** No connection is due before; the one that was may be gone or later. */
+  private soonestAt = Infinity
+  private stopTimer: Effect.Effect<void> = Effect.void
   private dirty = new Set<Link>()
   private wake: (() => void) | undefined = undefined
   /** The timer went off while the pump was not waiting. */
@@ -123,7 +126,8 @@ export class Network {
       this.links.clear()
       this.dirty.clear()
       this.backlog = []
-    }))
+    })),
+    Effect.zipRight(Effect.suspend(() => this.stopTimer))
   )
 
   /** Bytes between any writer and its reader. */
@@ -154,39 +158,49 @@ export class Network {
 
   private turn(): void {
     const now = this.clock.unsafeCurrentTimeMillis()
-    for (const link of this.links) if (link.nextAt <= now) this.dirty.add(link)
+    if (this.soonestAt <= now) this.findDue(now)
     for (const link of this.order === undefined ? [...this.dirty] : shuffled([...this.dirty], this.order)) {
       this.dirty.delete(link)
       link.step()
+      if (link.nextAt < this.soonestAt) this.soonestAt = link.nextAt
       if (link.done) this.links.delete(link)
+    }
+    if (this.links.size === 0) this.soonestAt = Infinity
+  }
+
+  private findDue(now: number): void {
+    this.soonestAt = Infinity
+    for (const link of this.links) {
+      if (link.nextAt <= now) this.dirty.add(link)
+      else if (link.nextAt < this.soonestAt) this.soonestAt = link.nextAt
     }
   }
 
   /** Has the timer go off when the next connection is due. A timer that is early is kept: it costs one look. */
   private arm(): Effect.Effect<void> {
-    let at = Infinity
-    for (const link of this.links) at = Math.min(at, link.nextAt)
+    const at = this.soonestAt
     if (at >= this.timerAt && at !== Infinity || at === this.timerAt) return Effect.void
-    const previous = this.timer
+    const stop = this.stopTimer
+    this.stopTimer = Effect.void
     this.timerAt = at
-    this.timer = undefined
-    const stop = previous === undefined ? Effect.void : Fiber.interrupt(previous)
-    if (at === Infinity) return stop
-    const ring = Effect.suspend(() => this.clock.sleep(Duration.millis(at - this.clock.unsafeCurrentTimeMillis())))
-      .pipe(
-        Effect.zipRight(Effect.sync(() => this.ring()))
-      )
-    return stop.pipe(
-      Effect.zipRight(Effect.fork(ring)),
-      Effect.map((fiber) => {
-        this.timer = fiber
-      })
-    )
+    return at === Infinity ? stop : Effect.zipRight(stop, this.startTimer(at))
+  }
+
+  private startTimer(at: number): Effect.Effect<void> {
+    const { clock } = this
+    if (clock instanceof VirtualClockImpl) {
+      this.stopTimer = Effect.sync(clock.unsafeAt(at, () => this.ring()))
+      return Effect.void
+    }
+    const ring = Effect.suspend(() => clock.sleep(Duration.millis(at - clock.unsafeCurrentTimeMillis())))
+    return Effect.map(Effect.fork(Effect.zipRight(ring, Effect.sync(() => this.ring()))), (fiber) => {
+      this.stopTimer = Effect.asVoid(Fiber.interrupt(fiber))
+    })
   }
 
   private ring(): void {
     this.timerAt = Infinity
-    this.timer = undefined
+    this.stopTimer = Effect.void
     this.rung = true
     this.awake()
   }

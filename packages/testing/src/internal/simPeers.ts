@@ -7,10 +7,14 @@ import * as Fiber from "effect/Fiber"
 import type { MemoryClient, MemoryMessage } from "../MemoryClient.js"
 import type { MemoryTransport } from "../MemoryTransport.js"
 import type { Peer, Workload } from "../Simulation.js"
+import { headOf } from "./memoryClient.js"
 import type { SimWorld, WatchedSession } from "./simWorld.js"
 
 /** A client that hears nothing gives up after about so long. */
 const silenceMillis = 20_000
+
+/** Bytes in which a message says which one it is. */
+const headBytes = 24
 
 /** Part of the clients that heals when the faults stop. */
 const coreRatio = 0.7
@@ -45,12 +49,12 @@ export class SimPeer implements Peer {
   })
 
   receives(message: MemoryMessage): void {
-    const { text } = message
+    const text = headOf(message, headBytes)
     if (text.startsWith("probe:")) {
       this.probed = Number(text.slice(6))
       return
     }
-    const [lane, seq] = text.slice(0, 24).split(":").map(Number)
+    const [lane, seq] = text.split(":").map(Number)
     if (lane === undefined || seq === undefined || !(lane >= 0 && lane <= 3) || Number.isNaN(seq)) return
     this.sim.trace(`got ${this.slot} ${lane} ${seq}`)
     if (seq <= this.seqs[lane]!) {
@@ -129,7 +133,7 @@ export class SimPeers {
       yield* Effect.sleep(sim.dice.wait(sim.calm ? 200 : 1_500))
       const remoteAddress = `${slot}.${this.connections++}`
       this.slots.set(remoteAddress, slot)
-      const connecting = this.memory.connect({ historyMessages: 1_024, ...workload.connect(sim), remoteAddress })
+      const connecting = this.memory.connect({ historyMessages: 0, ...workload.connect(sim), remoteAddress })
       const client = yield* Effect.tapError(connecting, (refused) =>
         Effect.sync(() => {
           this.slots.delete(remoteAddress)

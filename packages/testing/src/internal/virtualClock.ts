@@ -49,6 +49,11 @@ export class VirtualClockImpl implements VirtualClock {
     })
   }
 
+  /** Calls back at a time, without a fiber; returns how to cancel that. */
+  unsafeAt(millis: number, ring: () => void): () => void {
+    return this.timers.add(millis, ring)
+  }
+
   unsafeStep(): boolean {
     if (this.timers.size === 0) return false
     this.now = Math.max(this.now, this.timers.nextAt)
