@@ -123,6 +123,12 @@ const table = {
     "largest inbound message in bytes; a larger one closes with 1009",
     whole(1, 64 * MiB)
   ),
+  assemblyTimeout: setting(
+    "GATEWAY_ASSEMBLY_TIMEOUT",
+    "30 seconds",
+    "time from the first byte of a message to its last; one that takes longer closes with 1008",
+    duration
+  ),
   allowedOrigins: setting(
     "GATEWAY_ALLOWED_ORIGINS",
     "",
