@@ -156,6 +156,7 @@ export class WsConnection implements Connection, Watched {
     if (this.onSent !== undefined) return all === 0 ? 0 : this.sending.reduce((sum, bytes) => sum + bytes, 0)
     if (socket.writableLength === 0) return all
     const handle = libuvHandle(socket)
+    // Under TLS the handle counts what is encrypted, and what TLS holds is not in it.
     if (handle === undefined || "encrypted" in socket) return all
     return all - socket.writableLength + (socket.bytesWritten - handle.bytesWritten) + handle.writeQueueSize
   }
