@@ -130,11 +130,16 @@ export const bannedExceptions: ReadonlyArray<{
   readonly reason: string
 }> = [
   {
-    path: "packages/node/src/internal/handshakes.ts",
+    path: "packages/node/src/internal/equalDeadlines.ts",
     name: "setTimeout",
     reason:
-      "one timer for each guarded http.Server, which is outside of any Effect runtime: the handshake deadline has to " +
-      "hold even while a handler ignores interruption"
+      "one timer for each guarded http.Server and each upgrader, which are outside of any Effect runtime: the deadlines " +
+      "of handshakes and unfinished messages have to hold even while a handler ignores interruption"
+  },
+  {
+    path: "packages/node/src/internal/equalDeadlines.ts",
+    name: "setImmediate",
+    reason: "a turn of the real event loop, in which a process that was held up reads what has come meanwhile"
   },
   {
     path: "packages/testing/src/Settle.ts",

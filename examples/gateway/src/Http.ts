@@ -81,6 +81,7 @@ const publish = Effect.gen(function*() {
 /** Options of both WebSocket routes. Origins are checked before, by the rule that holds for `POST` as well. */
 const upgradeOptions = (settings: SettingsShape): WebSocketRoute.AdmittedOptions => ({
   payloadBytesMax: settings.payloadBytesMax,
+  assemblyTimeout: settings.assemblyTimeout,
   trustedProxyHops: settings.trustedProxyHops,
   origins: "any"
 })

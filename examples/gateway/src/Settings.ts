@@ -9,12 +9,24 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as LogLevel from "effect/LogLevel"
 import type * as Admission from "spillway/Admission"
 import type * as SessionOptions from "spillway/SessionOptions"
-
-/** Reads the text of a setting. A `Left` says what the text should have been. */
-type Reader<A> = (text: string) => Either.Either<A, string>
+import {
+  duration,
+  durationOrOff,
+  durationOrZero,
+  file,
+  host,
+  logLevel,
+  logLevels,
+  oneOf,
+  origins,
+  orOff,
+  positive,
+  ratio,
+  type Reader,
+  whole
+} from "./Readers.js"
 
 interface Setting<A> {
   readonly key: string
@@ -30,98 +42,29 @@ const setting = <A>(key: string, fallback: string, description: string, read: Re
   read
 })
 
-const number = (expected: string, pattern: RegExp, accept: (value: number) => boolean): Reader<number> => (text) =>
-  pattern.test(text) && accept(Number(text)) ? Either.right(Number(text)) : Either.left(expected)
-
-/** At most 15 digits, so that every whole number that is taken is exact. */
-const whole = (least: number, most: number): Reader<number> =>
-  number(`a whole number from ${least} to ${most}`, /^\d{1,15}$/, (value) => value >= least && value <= most)
-
-const ratio: Reader<number> = number("a number from 0 to 1", /^\d+(\.\d+)?$/, (value) => value <= 1)
-
-const positive: Reader<number> = number("a positive number", /^\d{1,9}(\.\d{1,9})?$/, (value) => value > 0)
-
-const unitNames: Readonly<Record<string, Duration.Unit>> = {
-  ms: "millis",
-  milli: "millis",
-  millis: "millis",
-  s: "seconds",
-  second: "seconds",
-  seconds: "seconds",
-  m: "minutes",
-  minute: "minutes",
-  minutes: "minutes",
-  h: "hours",
-  hour: "hours",
-  hours: "hours"
-}
-
-/** A number and a unit. A bare number is refused: nobody can tell whether 30 means seconds or milliseconds. */
-const readDuration = (least: Duration.Duration): Reader<Duration.Duration> => (text) => {
-  const expected = `a duration of at least ${Duration.format(least)}, such as "5 seconds" or "500 ms"`
-  const match = /^(\d{1,9}(?:\.\d{1,6})?) ?([a-z]+)$/.exec(text)
-  const unit = match === null ? undefined : unitNames[match[2]!]
-  if (match === null || unit === undefined) return Either.left(expected)
-  const duration = Duration.decode(`${Number(match[1])} ${unit}`)
-  return Duration.greaterThanOrEqualTo(duration, least) ? Either.right(duration) : Either.left(expected)
-}
-
-const duration = readDuration(Duration.millis(1))
-
-const durationOrZero = readDuration(Duration.zero)
-
-/** `off` is an infinite duration: it never comes to pass. */
-const durationOrOff: Reader<Duration.Duration> = (text) =>
-  text === "off"
-    ? Either.right(Duration.infinity)
-    : Either.mapLeft(duration(text), (expected) => `${expected}, or "off"`)
-
-const orOff = <A>(read: Reader<A>): Reader<A | undefined> => (text) =>
-  text === "off" ? Either.right(undefined) : Either.mapLeft(read(text), (expected) => `${expected}, or "off"`)
-
-const oneOf = <const A extends string>(...all: ReadonlyArray<A>): Reader<A> => (text) => {
-  const found = all.find((name) => name === text)
-  return found === undefined ? Either.left(`one of ${all.join(", ")}`) : Either.right(found)
-}
-
-const host: Reader<string> = (text) =>
-  /^[A-Za-z0-9.:_-]{1,255}$/.test(text) ? Either.right(text) : Either.left("a host name or an IP address")
-
-/** `*`, `null` or what a browser sends: scheme, host and port, without a path. */
-const isOrigin = (text: string): boolean =>
-  text === "*" || text === "null" || (URL.canParse(text) && new URL(text).origin === text)
-
-const origins: Reader<ReadonlyArray<string>> = (text) => {
-  const all = text.split(",").map((part) => part.trim()).filter((part) => part !== "")
-  return all.every(isOrigin)
-    ? Either.right(all)
-    : Either.left("origins such as https://example.org, separated by commas, or *")
-}
-
-const logLevels = ["debug", "info", "warning", "error", "none"] as const
-
-const logLevel: Reader<LogLevel.LogLevel> = (text) =>
-  Either.map(oneOf(...logLevels)(text.toLowerCase()), (name) =>
-    LogLevel.fromLiteral(
-      ({
-        debug: "Debug",
-        info: "Info",
-        warning: "Warning",
-        error: "Error",
-        none: "None"
-      } as const)[name]
-    ))
-
 const MiB = 1024 * 1024
 
 const table = {
   port: setting("PORT", "8080", "TCP port; 0 takes any free one", whole(0, 65535)),
   host: setting("HOST", "127.0.0.1", "address to listen on", host),
+  tlsCertificate: setting(
+    "GATEWAY_TLS_CERT",
+    "",
+    "file with the certificate in PEM; with it the server speaks https and wss",
+    file
+  ),
+  tlsKey: setting("GATEWAY_TLS_KEY", "", "file with the key of the certificate in PEM", file),
   payloadBytesMax: setting(
     "GATEWAY_MAX_PAYLOAD",
     "65536",
     "largest inbound message in bytes; a larger one closes with 1009",
     whole(1, 64 * MiB)
+  ),
+  assemblyTimeout: setting(
+    "GATEWAY_ASSEMBLY_TIMEOUT",
+    "30 seconds",
+    "time from the first byte of a message to its last; one that takes longer closes with 1008",
+    duration
   ),
   allowedOrigins: setting(
     "GATEWAY_ALLOWED_ORIGINS",
@@ -304,7 +247,11 @@ const prefixed = (key: string, error: ConfigError.ConfigError): ConfigError.Conf
 
 /** Settings that only make sense together. */
 const related = (settings: SettingsShape): Effect.Effect<SettingsShape, ConfigError.ConfigError> => {
-  const { drainBudget, drainGrace, outboxBytesMax, payloadBytesMax } = settings
+  const { drainBudget, drainGrace, outboxBytesMax, payloadBytesMax, tlsCertificate, tlsKey } = settings
+  if ((tlsCertificate === "") !== (tlsKey === "")) {
+    const [missing, other] = tlsKey === "" ? [table.tlsKey, table.tlsCertificate] : [table.tlsCertificate, table.tlsKey]
+    return Effect.fail(ConfigError.InvalidData([missing.key], `expected a file, since ${other.key} has one`))
+  }
   if (Duration.greaterThanOrEqualTo(drainGrace, drainBudget)) {
     const less = `expected less than ${table.drainBudget.key} (${Duration.format(drainBudget)})`
     return Effect.fail(
@@ -341,6 +288,13 @@ export const toSessionOptions = (settings: SettingsShape): SessionOptions.Sessio
   pongTimeout: settings.pongTimeout,
   slowConsumer: settings.slowConsumer,
   slowThreshold: settings.slowThreshold
+})
+
+/** Where the server listens, and with which certificate, if any. */
+export const toServerOptions = ({ host, port, tlsCertificate, tlsKey }: SettingsShape) => ({
+  host,
+  port,
+  ...(tlsCertificate === "" ? {} : { tls: { cert: tlsCertificate, key: tlsKey } })
 })
 
 /** The settings that say who may come in. Nobody has an identity here: authentication comes before the routes. */

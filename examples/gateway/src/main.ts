@@ -37,13 +37,16 @@ const loggerLayer = ({ logFormat, logLevel }: Settings.SettingsShape) => {
 }
 
 /** Printed when everything is up. */
-const announceLayer = Layer.effectDiscard(
-  HttpServer.addressWith((address) => Console.log(`Spillway gateway listens on ${HttpServer.formatAddress(address)}`))
-)
+const announceLayer = ({ tlsCertificate }: Settings.SettingsShape) =>
+  Layer.effectDiscard(HttpServer.addressWith((address) => {
+    // The platform knows no other scheme than `http`.
+    const url = HttpServer.formatAddress(address).replace(/^http:/, tlsCertificate === "" ? "http:" : "https:")
+    return Console.log(`Spillway gateway listens on ${url}`)
+  }))
 
 /** Read from the bottom up: settings, HTTP server, sessions on top of it, and what uses them. */
 const appLayer = (settings: Settings.SettingsShape) =>
-  announceLayer.pipe(
+  announceLayer(settings).pipe(
     Layer.provide(Layer.unwrapEffect(Effect.map(Http.router, (router) => HttpServer.serve(router)))),
     Layer.provide([HostFeed.layer, Heartbeats.layer]),
     Layer.provideMerge(Topics.layer),
@@ -51,7 +54,7 @@ const appLayer = (settings: Settings.SettingsShape) =>
     Layer.provide(Admission.layer(Settings.toAdmissionOptions(settings))),
     Layer.provide([Overflow.layerDefault, Metrics.layer]),
     Layer.provide([Host.layer, Page.layer, Process.layer]),
-    Layer.provide(Guard.layerHttpServer({ port: settings.port, host: settings.host })),
+    Layer.provide(Guard.layerHttpServer(Settings.toServerOptions(settings))),
     Layer.provide(Layer.succeed(Settings.Settings, settings))
   )
 
@@ -68,6 +71,11 @@ const serve = (settings: Settings.SettingsShape) =>
     Effect.catchTag(
       "ServeError",
       (error) => fail(`PORT, HOST: cannot listen on ${settings.host}:${settings.port}: ${String(error.cause)}`)
+    ),
+    Effect.catchTag(
+      "InvalidOption",
+      (error) =>
+        fail(error.key === "tls" ? "GATEWAY_TLS_CERT, GATEWAY_TLS_KEY: not a certificate and its key" : error.message)
     ),
     Effect.provide(loggerLayer(settings))
   )

@@ -58,6 +58,9 @@ describe("Settings", () => {
   const wrong: ReadonlyArray<readonly [key: string, values: ReadonlyArray<string>]> = [
     ["PORT", ["", "-1", "65536", "80.5", "http", "1e3", "NaN"]],
     ["HOST", ["", "a b", "http://x"]],
+    ["GATEWAY_TLS_CERT", ["/nowhere/cert.pem", "/"]],
+    ["GATEWAY_TLS_KEY", ["/nowhere/key.pem"]],
+    ["GATEWAY_ASSEMBLY_TIMEOUT", ["0 ms", "off", "30"]],
     ["GATEWAY_MAX_PAYLOAD", ["0", "-5", "NaN", "1 MiB"]],
     ["GATEWAY_OUTBOX_BYTES", ["0", "Infinity", "1000"]],
     ["GATEWAY_OUTBOX_ITEMS", ["0", "-1", "0.5"]],

@@ -1,8 +1,12 @@
 /**
  * Start and end of the program: settings, help, signals, exit codes.
  */
+import * as Fs from "node:fs"
 import * as Net from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { selfSigned } from "../../../packages/node/test/certificate.js"
 import { build, type Client, run, Server, sleep, until } from "./support.js"
 
 const started: Array<Server> = []
@@ -16,6 +20,42 @@ const start = async (environment: Record<string, string> = {}) => {
 beforeAll(build)
 
 afterAll(() => Promise.all(started.map((server) => server.stop())))
+
+describe("over TLS", () => {
+  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "gateway-"))
+  const certificate = selfSigned()
+  const file = (name: string, text: string): string => {
+    Fs.writeFileSync(Path.join(folder, name), text)
+    return Path.join(folder, name)
+  }
+  const environment = {
+    GATEWAY_TLS_CERT: file("cert.pem", certificate.cert),
+    GATEWAY_TLS_KEY: file("key.pem", certificate.key)
+  }
+
+  afterAll(() => Fs.rmSync(folder, { recursive: true }))
+
+  it("serves the page's host feed over wss, drains on SIGTERM with a hint and 4001, and exits with 0", async () => {
+    const server = await start({ ...environment, GATEWAY_DRAIN_GRACE: "50 ms" })
+    assert.match(server.output.stdout, /^[^\n]*https:\/\/127\.0\.0\.1:\d+\n$/)
+    const client = await server.open("/ws?topics=host", { ca: certificate.cert })
+    await until(() => client.messages("host")[0])
+    server.signal("SIGTERM")
+    await client.first("draining")
+    assert.strictEqual((await client.closed).code, 4001)
+    assert.strictEqual(await server.exited(28_000), 0)
+    assert.notInclude(server.output.stderr, "PRIVATE")
+  })
+
+  it("a certificate without its key ends the start with one line that names the settings", async () => {
+    const alone = await run({ GATEWAY_TLS_CERT: environment.GATEWAY_TLS_CERT })
+    assert.deepStrictEqual([alone.code, alone.stdout], [1, ""])
+    assert.match(alone.stderr, /^GATEWAY_TLS_KEY: [^\n]+\n$/)
+    const other = await run({ ...environment, GATEWAY_TLS_KEY: file("other.pem", selfSigned().key) })
+    assert.deepStrictEqual([other.code, other.stdout], [1, ""])
+    assert.match(other.stderr, /^GATEWAY_TLS_CERT, GATEWAY_TLS_KEY: [^\n]+\n$/)
+  })
+})
 
 describe("the start", () => {
   it("prints one line with the address, and nothing else on stdout", async () => {

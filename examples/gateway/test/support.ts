@@ -60,7 +60,7 @@ export class Server {
     const url = await until(
       () => {
         if (child.exitCode !== null) throw new Error(`the server has ended: ${output.stdout}${output.stderr}`)
-        return /http:\/\/\S+/.exec(output.stdout)?.[0]
+        return /https?:\/\/\S+/.exec(output.stdout)?.[0]
       },
       20_000,
       1

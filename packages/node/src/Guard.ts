@@ -24,8 +24,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Http from "node:http"
+import * as Https from "node:https"
 import type * as Net from "node:net"
-import type { InvalidOption } from "spillway/SpillwayError"
+import * as Tls from "node:tls"
+import { InvalidOption } from "spillway/SpillwayError"
 import * as check from "./internal/check.js"
 import { Handshakes, unavailable } from "./internal/handshakes.js"
 
@@ -50,6 +52,11 @@ export interface Options {
   readonly checkInterval?: Duration.DurationInput
   /** How long an idle connection is kept for a next request. */
   readonly keepAliveTimeout?: Duration.DurationInput
+  /**
+   * Serves `https:` and `wss:` with this certificate. The TLS handshake has the handshake timeout of its own, beyond which
+   * the socket is destroyed.
+   */
+  readonly tls?: Pick<Tls.TlsOptions, "key" | "cert" | "ca" | "passphrase" | "minVersion" | "requestCert">
 }
 
 /**
@@ -58,7 +65,7 @@ export interface Options {
  * @since 0.1.0
  * @category configuration
  */
-export const defaults: Required<Options> = {
+export const defaults: Required<Omit<Options, "tls">> = {
   handshakeTimeout: Duration.seconds(10),
   pendingHandshakesMax: 1024,
   headerBytesMax: 16 * 1024,
@@ -100,7 +107,7 @@ export const guard = <Server extends Http.Server>(
 }
 
 /**
- * A guarded `http.Server` with every limit set. It does not listen yet. The options are not checked here; see
+ * A guarded `http.Server` (with `tls`, an `https.Server`) with every limit set. It does not listen yet. The options are not checked here; see
  * `layerHttpServer`.
  *
  * @since 0.1.0
@@ -108,16 +115,22 @@ export const guard = <Server extends Http.Server>(
  */
 export const makeServer = (options?: Options): Http.Server => {
   const all = { ...defaults, ...options }
-  const server = Http.createServer({
+  const settings: Http.ServerOptions = {
     maxHeaderSize: all.headerBytesMax,
     headersTimeout: Duration.toMillis(all.headersTimeout),
     requestTimeout: Duration.toMillis(all.requestTimeout),
     connectionsCheckingInterval: Duration.toMillis(all.checkInterval),
     keepAliveTimeout: Duration.toMillis(all.keepAliveTimeout),
     noDelay: true
-  })
-  return guard(server, all)
+  }
+  return guard(all.tls === undefined ? Http.createServer(settings) : makeTlsServer(settings, all.tls, all), all)
 }
+
+const makeTlsServer = (
+  settings: Http.ServerOptions,
+  tls: Tls.TlsOptions,
+  { handshakeTimeout }: Required<Pick<Options, "handshakeTimeout">>
+): Http.Server => Https.createServer({ ...settings, ...tls, handshakeTimeout: Duration.toMillis(handshakeTimeout) })
 
 /**
  * The platform's `HttpServer` on a guarded server, listening while the layer is in use.
@@ -145,9 +158,18 @@ const validate = (options: Options): Effect.Effect<void, InvalidOption> => {
   return Effect.all([
     check.integerWithin("Guard", all, "pendingHandshakesMax", 1, 1_000_000),
     check.integerWithin("Guard", all, "headerBytesMax", 1024, 1024 * 1024),
-    ...durations.map((key) => check.timerDuration("Guard", key, all[key]))
+    ...durations.map((key) => check.timerDuration("Guard", key, all[key])),
+    all.tls === undefined ? Effect.void : validateTls(all.tls)
   ], { discard: true })
 }
+
+/** The value of the error is no part of the option: it has the private key. */
+const validateTls = (tls: Tls.TlsOptions): Effect.Effect<void, InvalidOption> =>
+  Effect.try({
+    try: () => void Tls.createSecureContext(tls),
+    catch: () =>
+      new InvalidOption({ module: "Guard", key: "tls", value: "(hidden)", expected: "a certificate and its key" })
+  })
 
 const durations = ["handshakeTimeout", "headersTimeout", "requestTimeout", "checkInterval", "keepAliveTimeout"] as const
 

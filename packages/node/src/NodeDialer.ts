@@ -3,13 +3,16 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Http from "node:http"
 import { Dialer } from "spillway/Dialer"
 import { DialFailed, type InvalidOption } from "spillway/SpillwayError"
 import type { Connection } from "spillway/Transport"
+import { watchAssemblies, type Watched } from "./internal/assembly.js"
 import * as check from "./internal/check.js"
+import type { EqualDeadlines } from "./internal/equalDeadlines.js"
 import { OwnedSocket, WsConnection } from "./internal/wsConnection.js"
 
 /**
@@ -21,6 +24,8 @@ import { OwnedSocket, WsConnection } from "./internal/wsConnection.js"
 export interface Options {
   /** Largest message from the peer; beyond it the connection is closed with 1009. Default 64 KiB. */
   readonly payloadBytesMax?: number
+  /** From the first byte of a message to its last; beyond it the connection is closed with 1008. Default 30 seconds. */
+  readonly assemblyTimeout?: Duration.DurationInput
   /** Sub-protocols that are offered, in order of preference. Default none. */
   readonly protocols?: ReadonlyArray<string>
   /** Headers of the handshake, such as `authorization`. Default none. */
@@ -33,7 +38,12 @@ export interface Options {
  * @since 0.1.0
  * @category configuration
  */
-export const defaults: Required<Options> = { payloadBytesMax: 64 * 1024, protocols: [], headers: {} }
+export const defaults: Required<Options> = {
+  payloadBytesMax: 64 * 1024,
+  assemblyTimeout: Duration.seconds(30),
+  protocols: [],
+  headers: {}
+}
 
 /** A backstop: sessions have a shorter limit of their own. */
 const closeTimeoutMillis = 5_000
@@ -51,27 +61,29 @@ const failure = (url: string, why: string): DialFailed => new DialFailed({ url, 
 
 const ignore = (): void => {}
 
-const dial = (options: Required<Options>) => (url: string): Effect.Effect<Connection, DialFailed> =>
-  Effect.async<Connection, DialFailed>((resume) => {
-    if (!URL.canParse(url)) return resume(failure(url, "not a URL"))
-    const ws = new OwnedSocket(url, [...options.protocols], settings(options))
-    let response: Http.IncomingMessage | undefined = undefined
-    const onError = (error: Error): void => resume(failure(url, error.message))
-    ws.on("error", onError)
-    ws.once("upgrade", (message: Http.IncomingMessage) => {
-      response = message
+const dial =
+  (options: Required<Options>, assemblies: EqualDeadlines<Watched>) =>
+  (url: string): Effect.Effect<Connection, DialFailed> =>
+    Effect.async<Connection, DialFailed>((resume) => {
+      if (!URL.canParse(url)) return resume(failure(url, "not a URL"))
+      const ws = new OwnedSocket(url, [...options.protocols], settings(options))
+      let response: Http.IncomingMessage | undefined = undefined
+      const onError = (error: Error): void => resume(failure(url, error.message))
+      ws.on("error", onError)
+      ws.once("upgrade", (message: Http.IncomingMessage) => {
+        response = message
+      })
+      ws.once("open", () => {
+        ws.off("error", onError)
+        // In this very call, or the first messages would find no listener.
+        resume(Effect.succeed(new WsConnection(ws, response!.socket, assemblies, "client")))
+      })
+      // Called also when the interruption comes after the connection and before anybody has it.
+      return Effect.sync(() => {
+        ws.on("error", ignore)
+        ws.terminate()
+      })
     })
-    ws.once("open", () => {
-      ws.off("error", onError)
-      // In this very call, or the first messages would find no listener.
-      resume(Effect.succeed(new WsConnection(ws, response!.socket, "client")))
-    })
-    // Called also when the interruption comes after the connection and before anybody has it.
-    return Effect.sync(() => {
-      ws.on("error", ignore)
-      ws.terminate()
-    })
-  })
 
 /**
  * The dialer. Connections belong to whoever dialled them; releasing the layer ends none.
@@ -97,9 +109,9 @@ export const layer = (options: Options = {}): Layer.Layer<Dialer, InvalidOption>
   const resolved = { ...defaults, ...options }
   return Layer.effect(
     Dialer,
-    Effect.as(
-      check.integerWithin("NodeDialer", { ...resolved }, "payloadBytesMax", 1, 1024 * 1024 * 1024),
-      { kind: "ws", dial: dial(resolved) }
+    check.integerWithin("NodeDialer", { ...resolved }, "payloadBytesMax", 1, 1024 * 1024 * 1024).pipe(
+      Effect.zipRight(check.timerDuration("NodeDialer", "assemblyTimeout", resolved.assemblyTimeout)),
+      Effect.map((millis) => ({ kind: "ws", dial: dial(resolved, watchAssemblies(millis)) }))
     )
   )
 }

@@ -30,11 +30,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { createRequire } from "node:module"
-import type * as Net from "node:net"
 import { InvalidOption } from "spillway/SpillwayError"
 import type { Connection } from "spillway/Transport"
 import * as WS from "ws"
+import { watchAssemblies, type Watched } from "./internal/assembly.js"
 import * as check from "./internal/check.js"
+import type { EqualDeadlines } from "./internal/equalDeadlines.js"
 import * as handshake_ from "./internal/handshake.js"
 import * as handshakes from "./internal/handshakes.js"
 import { OwnedSocket, WsConnection } from "./internal/wsConnection.js"
@@ -64,6 +65,12 @@ export interface Options {
   readonly fragmentsMax?: number
   /** Pieces of an unfinished frame, as the network cut it; beyond it 1008. */
   readonly bufferedChunksMax?: number
+  /**
+   * From the first byte of a message to its last, however it is cut and whatever comes between; beyond it 1008. Time in
+   * which the session does not read is not counted. To be chosen by the slowest client that has to get its largest
+   * message through: 64 KiB in 30 seconds are 17 kbit/s.
+   */
+  readonly assemblyTimeout?: Duration.DurationInput
   /** Pings whose answers the peer has not read; beyond it the connection is destroyed. */
   readonly pendingPongsMax?: number
   /** Sub-protocols in the server's order of preference. None in common: none is selected. */
@@ -86,6 +93,7 @@ export const defaults: Required<Options> = {
   payloadBytesMax: 64 * 1024,
   fragmentsMax: 1024,
   bufferedChunksMax: 16 * 1024,
+  assemblyTimeout: Duration.seconds(30),
   pendingPongsMax: 60,
   protocols: [],
   compression: false,
@@ -205,7 +213,8 @@ export interface Upgrader {
 export const switchingProtocols: HttpServerResponse.HttpServerResponse = HttpServerResponse.empty({ status: 101 })
 
 /**
- * Makes an upgrader, with one `ws` server of its own. It owns nothing that must be released.
+ * Makes an upgrader, with one `ws` server of its own. It owns nothing that must be released: its one timer is for messages
+ * that are unfinished, and keeps no process alive.
  *
  * Errors: `InvalidOption` names the option; `IncompatibleWs` when the installed `ws` is too old.
  *
@@ -217,9 +226,12 @@ export const make = (options?: Options): Effect.Effect<Upgrader, InvalidOption |
     const all = { ...defaults, ...options }
     yield* checkWs(wsVersion())
     yield* validate(all)
-    const server = makeWebSocketServer(all, yield* check.timerDuration("Upgrade", "closeTimeout", all.closeTimeout))
+    const maker = {
+      server: makeWebSocketServer(all, yield* check.timerDuration("Upgrade", "closeTimeout", all.closeTimeout)),
+      assemblies: watchAssemblies(yield* check.timerDuration("Upgrade", "assemblyTimeout", all.assemblyTimeout))
+    }
     return {
-      accept: (request) => Effect.suspend(() => accept(server, all.origins, request)),
+      accept: (request) => Effect.suspend(() => accept(maker, all.origins, request)),
       check: (request) => Effect.suspend(() => Effect.asVoid(pending(all.origins, request)))
     }
   })
@@ -293,8 +305,14 @@ const pending = (
   return handshake === undefined ? Either.left(new UnguardedServer()) : Either.right(handshake)
 }
 
+/** What all connections of an upgrader are made with. */
+interface Maker {
+  readonly server: WS.WebSocketServer
+  readonly assemblies: EqualDeadlines<Watched>
+}
+
 const accept = (
-  server: WS.WebSocketServer,
+  { assemblies, server }: Maker,
   origins: OriginPolicy,
   request: HttpServerRequest.HttpServerRequest
 ): Effect.Effect<Connection, UpgradeError> =>
@@ -304,8 +322,8 @@ const accept = (
     let connection: Connection | undefined
     server.handleUpgrade(source, socket, handshake.head, (ws) => {
       handshakes.settle(socket, handshake)
-      connection = new WsConnection(ws as OwnedSocket, socket)
-      silence(request, socket)
+      connection = new WsConnection(ws as OwnedSocket, socket, assemblies)
+      handshakes.silence(request, socket)
       handshakes.releaseHandler(socket, handshake)
     })
     // `ws` calls back at once or never.
@@ -315,15 +333,6 @@ const accept = (
   })
 
 const peerGone = new UpgradeRefused({ status: 400, reason: "the peer is gone" })
-
-/** Marks the platform's response as ended without writing: whatever the handler answers must not reach the WebSocket. */
-const silence = (request: HttpServerRequest.HttpServerRequest, socket: Net.Socket): void => {
-  const response = NodeHttpServerRequest.toServerResponse(request)
-  // The platform's listener would end the socket.
-  response.removeAllListeners("finish")
-  response.detachSocket(socket)
-  response.end()
-}
 
 const makeWebSocketServer = (options: Required<Options>, closeTimeoutMillis: number): WS.WebSocketServer => {
   const protocols = options.protocols

@@ -333,6 +333,8 @@ describe("Upgrade options", () => {
     ["payloadBytesMax", { payloadBytesMax: 1.5 }],
     ["fragmentsMax", { fragmentsMax: Number.NaN }],
     ["bufferedChunksMax", { bufferedChunksMax: -1 }],
+    ["assemblyTimeout", { assemblyTimeout: 0 }],
+    ["assemblyTimeout", { assemblyTimeout: Infinity }],
     ["pendingPongsMax", { pendingPongsMax: 0 }],
     ["protocols", { protocols: ["a b"] }],
     ["closeTimeout", { closeTimeout: "30 days" }],

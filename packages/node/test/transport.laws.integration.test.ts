@@ -2,6 +2,7 @@
  * The laws of the transport port over loopback.
  */
 import * as TransportLaws from "@spillway/testing/TransportLaws"
+import { selfSigned } from "./certificate.js"
 import { harness } from "./wsHarness.js"
 
 TransportLaws.laws("ws", harness(), {
@@ -10,6 +11,11 @@ TransportLaws.laws("ws", harness(), {
 })
 
 TransportLaws.laws("ws with compression", harness({ compression: true }, { perMessageDeflate: true }), {
+  live: true,
+  timeoutMillis: 60_000
+})
+
+TransportLaws.laws("wss", harness({}, {}, selfSigned()), {
   live: true,
   timeoutMillis: 60_000
 })

@@ -6,9 +6,11 @@ import type { LawClient, LawFaults } from "@spillway/testing/LawHarness"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 import type { Connection } from "spillway/Transport"
 import * as WS from "ws"
-import { Upgrade } from "./modules.js"
+import type { Certificate } from "./certificate.js"
+import { Guard, Upgrade } from "./modules.js"
 import { serve } from "./support.js"
 
 interface Message {
@@ -29,11 +31,17 @@ class Peer {
   private socket!: Net.Socket
   readonly ws: WS.WebSocket
 
-  constructor(port: number, options: WS.ClientOptions) {
-    this.ws = new WS.WebSocket(`ws://127.0.0.1:${port}/ws`, {
+  /** What the client writes to: the TCP socket, or TLS on it. */
+  private stream!: Net.Socket
+
+  constructor(port: number, options: WS.ClientOptions, tls: Certificate | undefined) {
+    this.ws = new WS.WebSocket(`${tls === undefined ? "ws" : "wss"}://127.0.0.1:${port}/ws`, {
       perMessageDeflate: false,
       ...options,
-      createConnection: () => (this.socket = Net.connect({ port, host: "127.0.0.1" }))
+      createConnection: () => {
+        const socket = this.socket = Net.connect({ port, host: "127.0.0.1" })
+        return this.stream = tls === undefined ? socket : Tls.connect({ socket, ca: tls.cert, servername: "localhost" })
+      }
     })
     this.ws.on("message", (data: Buffer, binary) => this.messages.unsafeOffer({ bytes: Uint8Array.from(data), binary }))
     this.ws.on(
@@ -52,11 +60,11 @@ class Peer {
     sendBinary: (bytes) => this.send(bytes),
     take: Queue.take(this.messages),
     close: (code, reason) => Effect.sync(() => this.ws.close(code, reason)),
-    eof: Effect.sync(() => this.socket.end()),
+    eof: Effect.sync(() => this.stream.end()),
     reset: Effect.sync(() => this.socket.resetAndDestroy()),
     // The head of a masked frame of 65,535 bytes, a few of them, and then no more.
     resetMidFrame: Effect.async((resume) => {
-      this.socket.write(Uint8Array.of(0x82, 0xfe, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7), () => {
+      this.stream.write(Uint8Array.of(0x82, 0xfe, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7), () => {
         this.socket.resetAndDestroy()
         resume(Effect.void)
       })
@@ -67,26 +75,30 @@ class Peer {
   }
 }
 
-const connectPeer = (port: number, options: WS.ClientOptions) =>
+const connectPeer = (port: number, options: WS.ClientOptions, tls: Certificate | undefined) =>
   Effect.acquireRelease(
     Effect.async<Peer>((resume) => {
-      const peer = new Peer(port, options)
+      const peer = new Peer(port, options, tls)
       peer.ws.once("open", () => resume(Effect.succeed(peer)))
     }),
     (peer) => Effect.sync(() => peer.ws.terminate())
   )
 
-export const harness = (options: Upgrade.Options = {}, client: WS.ClientOptions = {}) =>
+export const harness = (options: Upgrade.Options = {}, client: WS.ClientOptions = {}, tls?: Certificate) =>
   Effect.gen(function*() {
     const accepted = yield* Queue.unbounded<Connection>()
     const route = Upgrade.connection(options).pipe(
       Effect.tap(({ connection }) => Queue.offer(accepted, connection)),
       Effect.map(({ response }) => response)
     )
-    const { port } = yield* serve(HttpRouter.empty.pipe(HttpRouter.get("/ws", route)))
+    const { port } = yield* serve(
+      HttpRouter.empty.pipe(HttpRouter.get("/ws", route)),
+      () => Guard.makeServer(tls === undefined ? {} : { tls })
+    )
     return {
+      takesLater: tls !== undefined,
       connect: Effect.gen(function*() {
-        const peer = yield* connectPeer(port, client)
+        const peer = yield* connectPeer(port, client, tls)
         return { connection: yield* Queue.take(accepted), client: peer.client }
       })
     }

@@ -116,7 +116,7 @@ export const policyViolation: RegistryEntry = entry(
   1008,
   "policy violation",
   false,
-  "Not allowed, not found, a bad parameter, or too many fragments."
+  "Not allowed, not found, a bad parameter, too many fragments, or a message that was not finished in time."
 )
 
 /**

@@ -51,7 +51,9 @@ export interface LawFaults {
  * A transport under test. `connect` opens a connection that is not attached yet, and its peer. `advance` lets time pass;
  * without it time is real. The laws send messages of at most 64 KiB to the transport, and write ones of 1.5 MB.
  * `patience` is how long a law waits for what must happen, 3 seconds by default. `pending` counts what the transport still
- * has: connections, bytes, timers; all of them are zero when nothing is left.
+ * has: connections, bytes, timers; all of them are zero when nothing is left. `takesLater` says that the transport learns
+ * only later that the kernel took a frame, as it does under TLS; unless it is set, `uncork` has to return `true` for a
+ * small frame to an idle peer.
  *
  * @since 0.1.0
  * @category models
@@ -65,4 +67,5 @@ export interface LawHarness {
   readonly advance?: ((duration: Duration.Duration) => Effect.Effect<void>) | undefined
   readonly pending?: Effect.Effect<{ readonly [what: string]: number }> | undefined
   readonly patience?: Duration.DurationInput | undefined
+  readonly takesLater?: boolean | undefined
 }

@@ -6,14 +6,13 @@
  *
  * @since 0.1.0
  */
-import { describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as lawKit from "./internal/lawKit.js"
 import * as ending from "./internal/lawsEnding.js"
 import * as reading from "./internal/lawsReading.js"
 import * as writing from "./internal/lawsWriting.js"
-import { register } from "./internal/lawTest.js"
+import { group, register } from "./internal/lawTest.js"
 import type * as harness from "./LawHarness.js"
 
 /**
@@ -144,7 +143,7 @@ export interface Options {
 
 /**
  * Registers one test for each law. `make` builds the transport anew for each. With `live` the tests run on the real
- * clock, as transports with sockets need, otherwise on a virtual clock and with a seeded random.
+ * clock, as transports with sockets need, and some at a time; otherwise on a virtual clock and with a seeded random.
  *
  * @since 0.1.0
  * @category testing
@@ -155,7 +154,7 @@ export const laws = <E>(
   options: Options = {}
 ): void => {
   const test = register(options)
-  describe(`Transport laws: ${name}`, () => {
+  group(options, `Transport laws: ${name}`, () => {
     for (const { check, sentence } of Object.values<Law>(all)) test(sentence, () => Effect.flatMap(make, check))
   })
 }

@@ -5,15 +5,16 @@
  * an `error` event without a listener ends the process. Here they are kept: what came with the handshake (`head`),
  * which listener ties the platform's handler fiber to the socket, and until when the handshake must be over.
  */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as Http from "node:http"
 import type * as Net from "node:net"
+import { EqualDeadlines } from "./equalDeadlines.js"
 
 export interface Handshake {
   readonly owner: Handshakes
   /** Bytes that arrived in the same packet as the handshake. */
   readonly head: Buffer
-  /** Milliseconds of the process's monotonic clock. */
-  readonly deadline: number
   /** Tells whether any part of an answer has left. */
   readonly bytesWrittenBefore: number
   /** Number of the socket's `close` listeners without the one that the platform adds last. */
@@ -31,11 +32,11 @@ export interface Limits {
 }
 
 export class Handshakes {
-  /** All deadlines are equally far, so the oldest socket is the first to be due. */
-  private readonly open = new Set<Net.Socket>()
-  private timer: ReturnType<typeof setTimeout> | undefined = undefined
+  private readonly open: EqualDeadlines<Net.Socket>
 
-  constructor(readonly server: Http.Server, private readonly limits: Limits) {}
+  constructor(readonly server: Http.Server, private readonly limits: Limits) {
+    this.open = new EqualDeadlines(limits.handshakeTimeoutMillis, abandonOverdue)
+  }
 
   get pending(): number {
     return this.open.size
@@ -49,7 +50,6 @@ export class Handshakes {
     const handshake: Handshake = {
       owner: this,
       head,
-      deadline: performance.now() + this.limits.handshakeTimeoutMillis,
       bytesWrittenBefore: socket.bytesWritten,
       closeListenersBefore,
       platformClose: undefined
@@ -58,35 +58,10 @@ export class Handshakes {
     process.nextTick(findPlatformClose, socket, handshake)
     if (this.open.size >= this.limits.pendingHandshakesMax) return abandon(socket, handshake)
     this.open.add(socket)
-    if (this.timer === undefined) this.arm(this.limits.handshakeTimeoutMillis)
   }
 
   delete(socket: Net.Socket): void {
     this.open.delete(socket)
-    if (this.open.size > 0 || this.timer === undefined) return
-    clearTimeout(this.timer)
-    this.timer = undefined
-  }
-
-  /**
-   * The one timer of the package, for all handshakes of a server: a guard works on a bare `http.Server`, outside of any
-   * Effect runtime, and has to hold also while a handler fiber ignores interruption.
-   */
-  private arm(millis: number): void {
-    // @effect-diagnostics-next-line globalTimers:off
-    this.timer = setTimeout(() => this.sweep(), millis)
-    this.timer.unref()
-  }
-
-  private sweep(): void {
-    this.timer = undefined
-    const now = performance.now()
-    for (const socket of this.open) {
-      const handshake = pendingSockets.get(socket)
-      if (handshake !== undefined && handshake.deadline > now) return this.arm(Math.ceil(handshake.deadline - now))
-      this.open.delete(socket)
-      if (handshake !== undefined) abandon(socket, handshake)
-    }
   }
 }
 
@@ -111,6 +86,15 @@ export const releaseHandler = (socket: Net.Socket, handshake: Handshake): void =
   handshake.closeListenersBefore = socket.listenerCount("close")
   // The handler may have come here before the platform got to add its listener.
   process.nextTick(dropPlatformClose, socket, handshake)
+}
+
+/** Marks the platform's response as ended without writing: whatever the handler answers must not reach the WebSocket. */
+export const silence = (request: HttpServerRequest.HttpServerRequest, socket: Net.Socket): void => {
+  const response = NodeHttpServerRequest.toServerResponse(request)
+  // The platform's listener would end the socket.
+  response.removeAllListeners("finish")
+  response.detachSocket(socket)
+  response.end()
 }
 
 function findPlatformClose(socket: Net.Socket, handshake: Handshake): void {
@@ -143,6 +127,11 @@ function onEarlyEnd(this: Net.Socket): void {
 const abandon = (socket: Net.Socket, handshake: Handshake): void => {
   if (socket.writable && socket.bytesWritten === handshake.bytesWrittenBefore) socket.write(unavailable)
   socket.destroy()
+}
+
+const abandonOverdue = (socket: Net.Socket): void => {
+  const handshake = pendingSockets.get(socket)
+  if (handshake !== undefined) abandon(socket, handshake)
 }
 
 /** Answer where there is no handler to give one. */

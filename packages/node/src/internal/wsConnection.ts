@@ -1,8 +1,8 @@
 /**
  * The connection of the `ws` transport: a `ws` WebSocket and the `net.Socket` below it.
  *
- * Listeners are functions of this module and find their connection through `OwnedSocket.owner`; an idle connection has
- * no closure, no timer and no fiber.
+ * Listeners of the WebSocket are functions of this module and find their connection through `OwnedSocket.owner`; an idle
+ * connection has one closure, no timer and no fiber.
  *
  * What is held back: `ws` hands out every message of a chunk that it has read, also after `pause()`, and what was left in
  * the socket when it closes. Those messages wait in `held` (at most one chunk of the socket) until `resume`, and an
@@ -12,7 +12,10 @@ import type * as Net from "node:net"
 import * as Frame from "spillway/Frame"
 import type { Connection, ConnectionEnd, ConnectionEvents } from "spillway/Transport"
 import * as WS from "ws"
+import { Assembly, type Watched } from "./assembly.js"
+import type { EqualDeadlines } from "./equalDeadlines.js"
 import { Gathering } from "./frameRuns.js"
+import { libuvHandle } from "./libuvHandle.js"
 
 /** `ws` calls the constructor itself (its option `WebSocket`), so the owner is set right after. */
 export class OwnedSocket extends WS.WebSocket {
@@ -53,7 +56,7 @@ const compressedBinary = { binary: true, compress: true }
 /** Stands in for the list of connections whose frames `ws` does not write. Never written. */
 const noSends: Array<number> = []
 
-export class WsConnection implements Connection {
+export class WsConnection implements Connection, Watched {
   private events: ConnectionEvents | undefined = undefined
   private held: Held | undefined = undefined
   /** How it ended. Set before `onClose` is called when messages have to be delivered first. */
@@ -70,14 +73,17 @@ export class WsConnection implements Connection {
   private readonly sending: Array<number> = noSends
   private readonly gathering = new Gathering()
   private compressedTaken = 0
+  private readonly assembly: Assembly
   private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
 
   /** In the role of the client frames are masked, which `ws` does: its callbacks say what was taken, as with compression. */
   constructor(
     private readonly ws: OwnedSocket,
     private readonly socket: Net.Socket,
+    assemblies: EqualDeadlines<Watched>,
     role: "server" | "client" = "server"
   ) {
+    this.assembly = new Assembly(assemblies, this)
     if (role === "client" || ws.extensions.includes("permessage-deflate")) {
       this.sending = []
       this.onSent = (error) => this.sent(error)
@@ -88,6 +94,8 @@ export class WsConnection implements Connection {
     ws.on("error", onError)
     ws.on("ping", onPing)
     ws.on("pong", onPong)
+    // After `ws` has put on its own, which may pause the connection, and before anything is read.
+    socket.on("data", (chunk: Buffer) => this.reading(chunk))
     // Nobody is there to receive: what follows stays in the socket and, beyond its buffer, with the peer.
     ws.pause()
   }
@@ -148,6 +156,7 @@ export class WsConnection implements Connection {
     if (this.onSent !== undefined) return all === 0 ? 0 : this.sending.reduce((sum, bytes) => sum + bytes, 0)
     if (socket.writableLength === 0) return all
     const handle = libuvHandle(socket)
+    // Under TLS the handle counts what is encrypted, and what TLS holds is not in it.
     if (handle === undefined || "encrypted" in socket) return all
     return all - socket.writableLength + (socket.bytesWritten - handle.bytesWritten) + handle.writeQueueSize
   }
@@ -168,6 +177,7 @@ export class WsConnection implements Connection {
   pause(): void {
     if (this.phase !== Phase.Open) return
     this.paused = true
+    this.assembly.stop()
     this.ws.pause()
   }
 
@@ -179,8 +189,9 @@ export class WsConnection implements Connection {
     this.deliverHeld()
     if (this.paused) return
     // Not now: a call from the session does not call back, except with messages.
-    if (this.end !== undefined) process.nextTick(report, this)
-    else this.ws.resume()
+    if (this.end !== undefined) return process.nextTick(report, this)
+    this.assembly.resume()
+    this.ws.resume()
   }
 
   ping(): void {
@@ -195,6 +206,7 @@ export class WsConnection implements Connection {
     this.phase = Phase.Closing
     this.held = undefined
     this.paused = false
+    this.assembly.stop()
     if (this.end !== undefined) return process.nextTick(report, this)
     // The peer may have been first, which is known only when the socket is closed.
     this.closedHere = this.ws.readyState === WS.WebSocket.OPEN
@@ -209,6 +221,7 @@ export class WsConnection implements Connection {
     if (this.phase === Phase.Open) this.phase = Phase.Closing
     this.held = undefined
     this.end ??= local
+    this.assembly.stop()
     this.gathering.clear()
     this.ws.terminate()
     this.report()
@@ -221,6 +234,12 @@ export class WsConnection implements Connection {
     this.held ??= new Held()
     this.held.data.push(data)
     this.held.binary.push(binary)
+  }
+
+  /** @internal */
+  overdue(): void {
+    this.violated(1008, "a message was not finished in time")
+    this.ws.close(1008, "message not finished in time")
   }
 
   /** @internal */
@@ -251,6 +270,7 @@ export class WsConnection implements Connection {
     if (this.end !== undefined) return
     const end = this.classify(code, reason)
     this.end = end
+    this.assembly.stop()
     // Before `attach` nothing is lost. Later a reset overtakes what waits for `resume`, which may be never.
     if (this.events !== undefined && (end._tag === "PeerReset" || end._tag === "Local")) this.held = undefined
     if (this.held === undefined) this.report()
@@ -264,6 +284,10 @@ export class WsConnection implements Connection {
     this.events = undefined
     this.held = undefined
     events.onClose(this.end)
+  }
+
+  private reading(chunk: Uint8Array): void {
+    if (this.phase === Phase.Open && this.end === undefined) this.assembly.received(chunk, this.paused)
   }
 
   private classify(code: number, reason: Buffer): ConnectionEnd {
@@ -358,22 +382,4 @@ const truncateReason = (reason: string): string => {
     end += char.length
   }
   return reason.slice(0, end)
-}
-
-interface LibuvHandle {
-  /** Bytes handed to libuv. */
-  readonly bytesWritten: number
-  /** Bytes of those that the kernel has not taken. */
-  readonly writeQueueSize: number
-}
-
-/**
- * Node documents no way to see how much of a chunk was written; `net` itself reads these two properties of the handle to
- * see whether a write makes progress. Absent or different, everything works with whole chunks.
- */
-const libuvHandle = (socket: Net.Socket): LibuvHandle | undefined => {
-  const handle = (socket as unknown as { readonly _handle?: Partial<LibuvHandle> | null })._handle
-  return handle != null && typeof handle.bytesWritten === "number" && typeof handle.writeQueueSize === "number"
-    ? handle as LibuvHandle
-    : undefined
 }

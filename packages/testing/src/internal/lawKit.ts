@@ -144,6 +144,16 @@ export const write = (
   return connection.uncork()
 }
 
+/** Writes a small frame to an idle peer and waits until it was taken, which is at once where the transport can tell. */
+export const writeSmall = (harness: LawHarness, { connection, events }: Pair): Check<void> =>
+  Effect.gen(function*() {
+    const before = events.count("Flushed")
+    const atOnce = write(connection, [Frame.text("small")])
+    if (harness.takesLater !== true) return yield* check(atOnce, "uncork is false for one small frame to an idle peer")
+    const expected = before + (atOnce ? 0 : 1)
+    yield* until(harness, () => events.count("Flushed") === expected, "onFlushed after one small frame")
+  })
+
 export const textOf = (bytes: Uint8Array): string => Frame.toText(Frame.binary(bytes), 0)
 
 /** Most bytes that one WebSocket frame adds to its payload. */
