@@ -9,12 +9,27 @@
 export * as Affinity from "./Affinity.js"
 
 /**
+ * How values become the bytes of a frame between a pool and its workers. `docs/WORKER_PROTOCOL.md` is the whole protocol.
+ *
+ * @since 0.1.0
+ */
+export * as Codec from "./Codec.js"
+
+/**
  * Workers without processes and without bytes: handlers in this process, under the clock of who uses them. The first
  * layer of tests, and a pool for work that needs state and supervision but no other process.
  *
  * @since 0.1.0
  */
 export * as MemoryWorkers from "./MemoryWorkers.js"
+
+/**
+ * Workers that are processes: any program that reads frames from its stdin and writes frames to its stdout, as
+ * `docs/WORKER_PROTOCOL.md` says. Its stderr goes to the log, line by line, with the worker's id.
+ *
+ * @since 0.1.0
+ */
+export * as ProcessWorkers from "./ProcessWorkers.js"
 
 /**
  * What to do about a worker in trouble, as data: a function from what went wrong to an action. `WorkerPool` acts on it, and
@@ -25,11 +40,44 @@ export * as MemoryWorkers from "./MemoryWorkers.js"
 export * as Recovery from "./Recovery.js"
 
 /**
+ * Repeating what failed, as data: how many attempts, how long to wait between them, and what is worth another one. The
+ * result is a `Schedule`, so it works with `Effect.retry` and whatever else takes one.
+ *
+ * @since 0.1.0
+ */
+export * as Retry from "./Retry.js"
+
+/**
+ * Workers without processes, but with the bytes of the real protocol: each request is encoded, cut into pieces, decoded
+ * by a peer that answers as a script says or as handlers do, and back. The second layer of tests.
+ *
+ * @since 0.1.0
+ */
+export * as ScriptedWorkers from "./ScriptedWorkers.js"
+
+/**
+ * Which workers a program or its tests run on, from the environment: `TEST_MODE` is `mock_adapter` (workers in memory, the
+ * default), `bridge_mock` (the real codec, no process) or `full_integration` (real processes).
+ *
+ * @since 0.1.0
+ */
+export * as TestMode from "./TestMode.js"
+
+/**
  * Every failure that a pool and its workers can have: one class per thing that a caller can do about it.
  *
  * @since 0.1.0
  */
 export * as WorkerError from "./WorkerError.js"
+
+/**
+ * The contract of `WorkerTransport` as data: each law is one sentence and a check of it. A transport passes when every law
+ * holds for it, with workers that know the reference commands (`workers/reference.py` and `reference.mjs`):
+ * `whoami`, `echo`, `sleep`, `count`, `fail`, `progress` beside `ping`.
+ *
+ * @since 0.1.0
+ */
+export * as WorkerLaws from "./WorkerLaws.js"
 
 /**
  * A pool of workers that die well. Whatever a worker does, ends, hangs, answers nonsense, or never starts, each operation

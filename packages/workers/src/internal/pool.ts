@@ -156,7 +156,8 @@ export class PoolCore {
 
   /** A worker comes back; with a failure when it is to blame for one. */
   checkin(worker: Worker, failure: string | undefined): void {
-    if (worker.condemnation !== undefined) return
+    // A worker that was degraded meanwhile comes back by a probe.
+    if (worker.condemnation !== undefined || !worker.isBusy) return
     worker.lastUsedAt = this.now()
     worker.operations++
     if (failure !== undefined) {

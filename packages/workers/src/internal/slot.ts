@@ -90,6 +90,7 @@ export class Slot {
     const refusal = failure ?? (yield* this.handshake(worker, left))
     if (worker.condemnation !== undefined) {
       this.failedStarts++
+      if (!pool.isClosed) pool.onStartFailed(worker, refusal ?? "it ended")
       return worker
     }
     if (refusal !== undefined) {
