@@ -32,7 +32,8 @@ describe("A001: one command each", () => {
 const runtime: Readonly<Record<string, ReadonlyArray<string>>> = {
   spillway: ["effect"],
   node: ["@effect/platform", "@effect/platform-node", "effect", "ws"],
-  testing: ["@effect/vitest", "effect"]
+  testing: ["@effect/vitest", "effect"],
+  workers: ["@effect/platform", "effect"]
 }
 
 interface Manifest {

@@ -1,0 +1,41 @@
+/** Real workers for live tests. */
+import type { Options } from "@spillway/workers/ProcessWorkers"
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const folder = Path.resolve(Path.dirname(fileURLToPath(import.meta.url)), "../workers")
+
+export const node = (env: Readonly<Record<string, string>> = {}): Options => ({
+  command: process.execPath,
+  args: [Path.join(folder, "reference.mjs")],
+  env
+})
+
+/** The interpreter itself: `python3` may be a script that looks for it. Where there is none, its part is left out. */
+const interpreter = (() => {
+  try {
+    return execFileSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).trim()
+  } catch {
+    return undefined
+  }
+})()
+
+export const hasPython = interpreter !== undefined
+
+export const python = (env: Readonly<Record<string, string>> = {}): Options => ({
+  command: interpreter ?? "python3",
+  // Without the packages of this machine: the worker uses none.
+  args: ["-I", "-S", Path.join(folder, "reference.py")],
+  env
+})
+
+/** State of a process as the system has it: `Z` is a zombie; `undefined`: there is none. */
+export const stateOf = (pid: number): string | undefined => {
+  try {
+    return /^\d+ \(.*\) (\w)/s.exec(Fs.readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1]
+  } catch {
+    return undefined
+  }
+}

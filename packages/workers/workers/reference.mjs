@@ -1,0 +1,90 @@
+/**
+ * A worker of @spillway/workers in Node, without dependencies (docs/WORKER_PROTOCOL.md). Copy it and change `commands`.
+ * What a command prints goes to the log.
+ */
+import { writeSync } from "node:fs"
+import { Worker } from "node:worker_threads"
+
+const { env } = process
+let count = 0
+const ballast = []
+
+const refused = (type, message) => Object.assign(new Error(message), { type })
+const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis))
+
+const commands = {
+  ping: async ({ initialization }) => {
+    if (initialization) await pause(Number(env.WORKER_START_MILLIS ?? 0))
+    return { status: "ok" }
+  },
+  whoami: () => env.SPILLWAY_WORKER_ID,
+  echo: (args) => args,
+  sleep: async ({ millis }) => {
+    await pause(millis)
+    return env.SPILLWAY_WORKER_ID
+  },
+  spin: ({ millis }) => {
+    for (const until = performance.now() + millis; performance.now() < until;);
+  },
+  count: () => ++count,
+  fail: () => {
+    throw refused("Refused", "asked to")
+  },
+  shout: ({ text }) => void console.log(text),
+  progress: async ({ items }, progress) => {
+    for (let item = 0; item < items; item++) {
+      // One after the other: each waits while the other side does not read.
+      // oxlint-disable-next-line no-await-in-loop
+      await progress(item)
+    }
+    return "done"
+  },
+  crash: ({ code = 1 }) => process.exit(code),
+  exhaust_memory: ({ bytes }) => void ballast.push(Buffer.alloc(bytes, 1))
+}
+
+const write = process.stdout.write.bind(process.stdout)
+// Frames go to stdout; whatever is printed goes to stderr, so that it cannot break a frame.
+process.stdout.write = (text) => writeSync(2, text) > 0
+
+/** Waits while the other side does not read. */
+const send = (value) =>
+  new Promise((resolve) => {
+    const payload = Buffer.from(JSON.stringify(value))
+    const frame = Buffer.alloc(4 + payload.length)
+    frame.writeUInt32BE(payload.length)
+    payload.copy(frame, 4)
+    write(frame, resolve)
+  })
+
+const serve = async ({ args, command, id }) => {
+  try {
+    if (!Object.hasOwn(commands, command)) throw refused("UnknownCommand", command)
+    const result = await commands[command](args ?? {}, (progress) => send({ id, progress }))
+    await send({ id, success: true, result: result ?? null })
+  } catch (error) {
+    await send({ id, success: false, error: { type: error.type ?? error.name, message: error.message } })
+  }
+}
+
+/** One after the other; reading waits for what was read. */
+const frames = async function*() {
+  let held = Buffer.alloc(0)
+  for await (const chunk of process.stdin) {
+    held = Buffer.concat([held, chunk])
+    while (held.length >= 4 && held.length >= 4 + held.readUInt32BE()) {
+      const end = 4 + held.readUInt32BE()
+      yield JSON.parse(held.subarray(4, end).toString())
+      held = held.subarray(end)
+    }
+  }
+}
+
+// A command that computes keeps this thread from seeing that stdin was closed: another one sees that the parent is gone.
+const watch = `
+setInterval(() => process.ppid === ${process.ppid} || process.kill(process.pid, "SIGKILL"), 500)
+`
+new Worker(watch, { eval: true, stdin: false, resourceLimits: { maxOldGenerationSizeMb: 8 } }).unref()
+
+for await (const request of frames()) await serve(request)
+process.exit(0)
