@@ -13,7 +13,9 @@ const tarballBytesMax = 400_000
 
 /** The packages that are published, most basic first. */
 export const folders = () =>
-  ["packages/spillway", "packages/testing", "packages/node"].filter((path) => Fs.existsSync(at(path, "src/index.ts")))
+  ["packages/spillway", "packages/testing", "packages/node", "packages/jobs"].filter((path) =>
+    Fs.existsSync(at(path, "src/index.ts"))
+  )
 
 const listFiles = (folder) => (Fs.existsSync(folder) ? Fs.readdirSync(folder, { recursive: true }).map(String) : [])
 
