@@ -205,6 +205,26 @@ export const Act = Schema.Union(FrameAct, ConnectAct, KillTask, FailFinalizer)
  */
 export type Act = typeof Act.Type
 
+const everyKind: { readonly [K in Act["_tag"]]: true } = {
+  Delay: true,
+  Stall: true,
+  DropLink: true,
+  Tear: true,
+  Corrupt: true,
+  Refuse: true,
+  DuplicateConnection: true,
+  KillTask: true,
+  FailFinalizer: true
+}
+
+/**
+ * The tags of all acts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const kinds: ReadonlyArray<Act["_tag"]> = Object.keys(everyKind) as Array<Act["_tag"]>
+
 /**
  * One rule. Of several rules that could act on the same thing the first in the schedule does; the others wait for their
  * next match.

@@ -23,7 +23,7 @@ import * as Lane from "spillway/Lane"
 import type { Message } from "spillway/Message"
 import type { Delivery, Outcome } from "spillway/Outcome"
 import type * as Overflow from "spillway/Overflow"
-import type { Session, Stats } from "spillway/Session"
+import type { Inbound, Session, Stats } from "spillway/Session"
 import type { Resolved, SessionOptions } from "spillway/SessionOptions"
 import type * as Faults from "./Faults.js"
 import type * as dice from "./internal/dice.js"
@@ -59,6 +59,10 @@ export interface Watched {
   readonly states: ReadonlyArray<Stats["state"]>
   /** Offers through the world that have not got their outcome. */
   readonly pending: number
+  /** Messages of its peer that arrived, that its handler told to have got (`World.read`), and the first wrong one. */
+  readonly arrived: number
+  readonly read: number
+  readonly outOfOrder: number | undefined
   /** Offers through the world, by lane, that were told anything but `Closed`. */
   readonly told: Lane.PerLane<number>
   readonly report: DrainReport | undefined
@@ -119,6 +123,8 @@ export interface World {
   readonly broken: (law: string, detail: string) => void
   /** Offers, with the laws of offers checked. As `unsafeOffer`. */
   readonly offer: (session: Session, message: Message) => Outcome
+  /** Says that the handler has got this message, whatever it reads with: it must be the next one of the wire. */
+  readonly read: (session: Session, inbound: Inbound) => void
   /** As `session.send`. */
   readonly send: (session: Session, message: Message) => Effect.Effect<Outcome>
   /** As `session.deliver`. */
@@ -216,7 +222,7 @@ export interface Options {
 export const mixed: Workload = simWorkload.mixed
 
 /**
- * The invariants of an outbox and of a session (`docs/INVARIANTS.md`): I1, I2, I5, I6, S1 to S3, S5, S9, S14. I3, I4, the
+ * The invariants of an outbox and of a session (`docs/INVARIANTS.md`): I1, I2, I5, I6, S1 to S3, S5, S8 to S10, S14. I3, I4, the
  * late binding of writes, S6 and the conservation of all sessions together are checked by the world itself.
  *
  * @since 0.1.0

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Simulation from "@spillway/testing/Simulation"
 import * as Effect from "effect/Effect"
+import type { Inbound } from "spillway/Session"
 
 const small = { sessions: 10, duration: "20 seconds" } as const
 
@@ -18,11 +19,13 @@ const seldom = new Set([
   "deliver Undelivered",
   "send interrupted",
   "send waited",
+  "receive interrupted",
   "inbox full",
   "finalizers cut",
   "stuck task",
   "refused: refusing",
   "drain terminated",
+  "flush done",
   "flush cut",
   "slow",
   "task ended its session"
@@ -30,7 +33,7 @@ const seldom = new Set([
 
 describe("Simulation", () => {
   it.effect(
-    "every invariant holds in twenty seeds of mixed faults, and the core settles (I1 I2 I3 I4 I5 I6)",
+    "every invariant holds in twenty seeds of mixed faults, and the core settles (I1 to I6, S1 to S3, S5, S6, S8 to S10, S14)",
     () =>
       Effect.gen(function*() {
         const report = yield* campaign
@@ -78,6 +81,26 @@ describe("Simulation", () => {
     }), 60_000)
 
   it.effect(
+    "a handler that gets its messages in another order than the wire's breaks S8",
+    () =>
+      Effect.gen(function*() {
+        const workload: Simulation.Workload = {
+          ...Simulation.mixed,
+          handler: (session, world) => {
+            let held: Inbound | undefined = undefined
+            return session.runForEach((inbound) => {
+              if (held !== undefined) { for (const each of [inbound, held]) world.read(session, each) }
+              held = held === undefined ? inbound : undefined
+            })
+          }
+        }
+        const broken = yield* Effect.flip(Simulation.run({ seed: 3, ...small, workload }))
+        assert.strictEqual(broken.law, "S8 S10")
+      }),
+    60_000
+  )
+
+  it.effect(
     "a user's own handler is simulated as the workload's is, and what it throws is an exit",
     () =>
       Effect.gen(function*() {
@@ -94,7 +117,9 @@ describe("Simulation", () => {
   it.effect("a handler that keeps its core from being served breaks liveness", () =>
     Effect.gen(function*() {
       const workload: Simulation.Workload = { ...Simulation.mixed, handler: () => Effect.void }
-      const broken = yield* Effect.flip(Simulation.run({ seed: 3, ...small, workload, settleWithin: "20 seconds" }))
+      const broken = yield* Effect.flip(
+        Simulation.run({ seed: 3, sessions: 3, duration: "5 seconds", workload, settleWithin: "20 seconds" })
+      )
       assert.strictEqual(broken.law, "liveness")
     }), 60_000)
 })

@@ -7,6 +7,8 @@ import { belowLaneBytes, type Connection, type ConnectionEnd, type ConnectionEve
 export interface ConnectionWatch {
   /** Something happened. */
   readonly touched: () => void
+  /** A message came from the wire. */
+  readonly arrived: (data: Uint8Array) => void
   readonly broken: (law: string, detail: string) => void
 }
 
@@ -40,6 +42,7 @@ export class WatchedConnection implements Connection {
     this.real.attach({
       onMessage: (data, binary) => {
         watch.touched()
+        watch.arrived(data)
         events.onMessage(data, binary)
       },
       onFlushed: () => {

@@ -56,15 +56,7 @@ export const mixed: FaultPlan = {
 
 /** The kinds that a campaign with this plan must have met. */
 export const kinds: ReadonlyArray<string> = [
-  "Delay",
-  "Stall",
-  "DropLink",
-  "Tear",
-  "Corrupt",
-  "Refuse",
-  "DuplicateConnection",
-  "KillTask",
-  "FailFinalizer",
+  ...Faults.kinds,
   "deploy",
   "clog",
   "freeze",

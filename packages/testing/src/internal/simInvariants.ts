@@ -97,9 +97,16 @@ const s5 = law("S5", ({ now, watched }) => {
     : undefined
 })
 
+const s8 = law("S8 S10", ({ watched: { arrived, outOfOrder, read, report } }) =>
+  outOfOrder !== undefined
+    ? `message ${outOfOrder} that the handler got is not the next one of the wire`
+    : report !== undefined && read > 0 && read + report.unread !== arrived
+    ? `${arrived} messages arrived, ${read} were read, ${report.unread} are reported as unread`
+    : undefined)
+
 const s9 = law("S9", ({ watched: { options, stats } }) =>
   stats.unreadMessages > options.inboxItemsMax
     ? `${stats.unreadMessages} messages are unread, ${options.inboxItemsMax} may be`
     : undefined)
 
-export const all: ReadonlyArray<Invariant> = [i1, i2, i5, i6, s1, s2, s3, s5, s9]
+export const all: ReadonlyArray<Invariant> = [i1, i2, i5, i6, s1, s2, s3, s5, s8, s9]

@@ -87,10 +87,11 @@ export class SimServer {
           // Its session is not known before `open` has returned, and has nothing to be looked at.
           if (watched.session !== undefined) sim.touched(watched)
         },
+        arrived: (data) => watched.arrives(data),
         broken: (law, detail) => sim.broken(law, `session ${watched.number}: ${detail}`)
       })
       const handler = this.faults.wrap((session) => {
-        watched.session = session
+        sim.started(watched, session)
         return this.workload.handler(session, sim)
       })
       generation.open++

@@ -2,6 +2,7 @@
  * The workload of a campaign: clients and handlers that do everything, well and badly.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as CloseReason from "spillway/CloseReason"
 import * as Frame from "spillway/Frame"
@@ -28,6 +29,7 @@ export const paths: ReadonlyArray<string> = [
   "handler ignored interruption",
   "finalizer hung",
   "task ended its session",
+  "receive interrupted",
   "inbox full",
   "pressure",
   "slow"
@@ -72,19 +74,41 @@ const answer = (world: World, session: Session, inbound: Inbound): void => {
   if (inbound.data.byteLength > 0 && world.dice.chance(0.5)) world.offer(session, message(world, anyLane(world)))
 }
 
+/** Reads with a deadline that is often too short, so that it is interrupted at any step of its wait. */
+const receiving = (session: Session, world: World): Effect.Effect<void> => {
+  // What has left the inbox has been read, also when the deadline is over in the same instant.
+  const receive = Effect.uninterruptibleMask((restore) =>
+    Effect.map(restore(session.receive), Option.map((inbound) => world.read(session, inbound)))
+  )
+  return Effect.suspend(() => Effect.timeoutOption(receive, world.wait(4_000))).pipe(
+    Effect.map((received) => {
+      if (received._tag === "None") world.note("receive interrupted")
+      return received._tag === "None" || received.value._tag === "Some"
+    }),
+    Effect.repeat({ while: (goesOn) => goesOn }),
+    Effect.asVoid
+  )
+}
+
 /** What a handler does with what it receives. */
 const reading = (session: Session, world: World): Effect.Effect<unknown, Error> => {
-  const kind = world.dice.weighted([[5, "now"], [3, "slowly"], [1, "never"], [1, "enough"]] as const)
+  const kind = world.dice.weighted([[4, "now"], [3, "slowly"], [1, "one by one"], [1, "never"], [1, "enough"]] as const)
   switch (kind) {
     case "now":
-      return session.runForEach((inbound) => answer(world, session, inbound))
+      return session.runForEach((inbound) => {
+        world.read(session, inbound)
+        answer(world, session, inbound)
+      })
     case "slowly":
-      return session.runForEach((inbound) =>
-        Effect.zipRight(
+      return session.runForEach((inbound) => {
+        world.read(session, inbound)
+        return Effect.zipRight(
           world.calm ? Effect.void : Effect.sleep(world.dice.wait(300)),
           Effect.sync(() => answer(world, session, inbound))
         )
-      )
+      })
+    case "one by one":
+      return receiving(session, world)
     case "never":
       return session.awaitShutdown
     case "enough":

@@ -8,7 +8,7 @@ import { type DrainReport, type ExitTag, tags } from "spillway/Exit"
 import * as Lane from "spillway/Lane"
 import type { Message } from "spillway/Message"
 import type { Delivery, Outcome } from "spillway/Outcome"
-import type { Session, Stats } from "spillway/Session"
+import type { Inbound, Session, Stats } from "spillway/Session"
 import type { Resolved } from "spillway/SessionOptions"
 import type * as SimulatedClock from "../SimulatedClock.js"
 import type * as Simulation from "../Simulation.js"
@@ -40,6 +40,10 @@ export class WatchedSession implements Simulation.Watched {
   endedAt: number | undefined = undefined
   silentSince: number | undefined = undefined
   frozenMillis = 0
+  read = 0
+  outOfOrder: number | undefined = undefined
+  /** Messages that arrived and were not read, oldest first. */
+  private readonly unread: Array<Uint8Array> = []
   private pressed = false
   private marked = false
 
@@ -49,6 +53,21 @@ export class WatchedSession implements Simulation.Watched {
     readonly slot: number | undefined,
     private readonly note: (path: string) => void
   ) {}
+
+  get arrived(): number {
+    return this.read + this.unread.length
+  }
+
+  /** A message came from the wire. */
+  arrives(data: Uint8Array): void {
+    this.unread.push(data)
+  }
+
+  /** The handler has got a message. */
+  reads(inbound: Inbound): void {
+    if (this.unread.shift() !== inbound.data) this.outOfOrder ??= this.read
+    this.read++
+  }
 
   /** Reads the session anew. */
   look(): void {
@@ -71,6 +90,7 @@ export class SimWorld implements Simulation.World {
   readonly sometimes: Record<string, number> = {}
   readonly faults: Record<string, number> = {}
   readonly open = new Map<string, WatchedSession>()
+  private readonly byId = new Map<string, WatchedSession>()
   readonly exits = Object.fromEntries(tags.map((tag) => [tag, 0])) as Record<ExitTag, number>
   readonly sheds: { [L in Lane.Lane]: number } = { control: 0, critical: 0, important: 0, bulk: 0 }
   readonly messages = { offered: 0, sent: 0, received: 0 }
@@ -145,6 +165,12 @@ export class SimWorld implements Simulation.World {
     return new WatchedSession(++this.sessions, options, slot, (path) => this.note(path))
   }
 
+  /** Its handler starts, which may be before it is known to have opened. */
+  started(watched: WatchedSession, session: Session): void {
+    watched.session = session
+    this.byId.set(session.id, watched)
+  }
+
   opened(watched: WatchedSession, session: Session): void {
     watched.session = session
     this.open.set(session.id, watched)
@@ -157,6 +183,7 @@ export class SimWorld implements Simulation.World {
     watched.report = report
     watched.endedAt = this.now
     this.open.delete(watched.session.id)
+    this.byId.delete(watched.session.id)
     this.touched(watched)
     this.exits[report.exit._tag]++
     this.sessionMillis += this.now - watched.session.stats.openedAt
@@ -196,6 +223,13 @@ export class SimWorld implements Simulation.World {
       this.checkEviction(before, session.stats, outcome.evicted)
     }
     return outcome
+  }
+
+  read(session: Session, inbound: Inbound): void {
+    const watched = this.byId.get(session.id)
+    if (watched === undefined) return
+    watched.reads(inbound)
+    this.touched(watched)
   }
 
   send(session: Session, message: Message): Effect.Effect<Outcome> {
