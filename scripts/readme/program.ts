@@ -29,7 +29,7 @@ export const typeErrors = (root: string, files: ReadonlyArray<string>): Readonly
   )
 }
 
-const within = <A>(what: string, promise: Promise<A>, millis = 20_000): Promise<A> => {
+const within = <A>(what: string, promise: Promise<A>, millis = 100_000): Promise<A> => {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not within ${millis} ms: ${what}`)), millis)

@@ -172,7 +172,10 @@ export interface DrainReport {
   readonly unread: number
   /** Tasks that had to be interrupted. */
   readonly forced: number
-  /** Names of tasks that still ran when the session was given up; they are counted until they really end. */
+  /**
+   * Names of tasks that still ran when the session was given up (`forkScoped` for a fiber that the handler put into the
+   * session's scope); they are counted until they really end.
+   */
   readonly stuck: ReadonlyArray<string>
   readonly durationMillis: number
 }

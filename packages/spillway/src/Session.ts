@@ -165,6 +165,11 @@ export interface Session {
   /**
    * Starts a supervised task of the session. It is named in logs and stats, gets the shutdown signal, then the grace
    * period, and is interrupted at its end. On a session that is ending the task is not started and `false` returned.
+   *
+   * Fibers that a handler forks by other means are not supervised: nobody counts them while they run, their failure does not
+   * end the session, and they get no grace. Those of `Effect.fork` end with the handler, those of `Effect.forkScoped` with
+   * the session's scope, and one that ignores interruption is detached, named in the report (as `handler` or `forkScoped`)
+   * and counted until it really ends. Those of `Effect.forkDaemon` are nobody's.
    */
   fork<E, R>(name: string, kind: TaskKind, task: Effect.Effect<unknown, E, R>): Effect.Effect<boolean, never, R>
 

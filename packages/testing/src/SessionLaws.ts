@@ -73,7 +73,7 @@ export interface Way {
   readonly forced?: number
   readonly finalizers?: "done" | "cut"
   readonly abandonedFinalizers?: number
-  /** Fibers that the handler put into its scope and that ignore interruption. */
+  /** Fibers that ignore interruption and that are left beside what is given up and waited for. */
   readonly strayFibers?: number
   readonly tasks?: PhaseResult
   readonly close?: PhaseResult

@@ -54,6 +54,8 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   /** Set while finalizers run: the time by which they are to be over, and whether one was given up. */
   finalizersEndAt = 0
   finalizersCut = false
+  /** Fibers in the scope that ignored interruption. */
+  stuckForks = 0
   endingSoFar: Ending | undefined = undefined
   report: DrainReport | undefined = undefined
 

@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import * as Effect_Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
+import * as FiberStatus from "effect/FiberStatus"
 import * as Scope from "effect/Scope"
 import * as CloseReason from "../CloseReason.js"
 import { type DrainReport, type Exit, type PhaseResult, toCloseReason } from "../Exit.js"
@@ -167,9 +168,25 @@ const runFinalizer = (session: SessionImpl, finalizer: Effect.Effect<unknown>): 
       return
     }
     session.finalizersCut = true
+    if (waitsForFork(session, yield* fiber.status)) {
+      // The fork was told to end and this one waits for it: it is left to wait, and counted for as long.
+      session.stuckForks++
+      return session.host.abandon("task", forkName, fiber)
+    }
     fiber.unsafeInterruptAsFork(FiberId.none)
     session.host.abandon("finalizer", session.id, fiber)
   })
+
+/** Name under which a fiber counts that the handler put into the session's scope and that ignores interruption. */
+const forkName = "forkScoped"
+
+/**
+ * Whether a finalizer waits for a fiber that is younger than the handler, which is what those of `forkScoped` do. (A
+ * `Deferred` looks the same, if a younger fiber made it; then it is the finalizer that is left to wait.)
+ */
+const waitsForFork = (session: SessionImpl, status: FiberStatus.FiberStatus): boolean =>
+  session.handler !== undefined && FiberStatus.isSuspended(status) && status.blockingOn._tag === "Runtime" &&
+  status.blockingOn.id > session.handler.fiberNumber
 
 /** A peer that is presumed dead gets no flush: nothing could be written for seconds already. */
 const isPresumedDead = (exit: Exit): boolean => exit._tag === "SendTimeout" || exit._tag === "ReceiveTimeout"
@@ -243,8 +260,8 @@ const report = (session: SessionImpl, ending: Ending): DrainReport => {
     flushed: session.writer.sentMessages - ending.sentBefore,
     undelivered: perLane((_, index) => session.writer.undelivered(index)),
     unread: session.inbox.items + session.inbox.dropped,
-    forced: tasks.forced,
-    stuck: tasks.stuck,
+    forced: tasks.forced + session.stuckForks,
+    stuck: session.stuckForks === 0 ? tasks.stuck : [...tasks.stuck, ...Array(session.stuckForks).fill(forkName)],
     durationMillis: now(session) - ending.startedAt
   }
 }

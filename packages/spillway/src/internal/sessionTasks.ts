@@ -16,6 +16,8 @@ export interface TaskRecord {
   readonly name: string
   readonly kind: TaskKind | "handler"
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+  /** Number of the fiber; those that it forks have higher ones. */
+  fiberNumber: number
   done: boolean
 }
 
@@ -63,6 +65,7 @@ const start = <E, R>(session: SessionImpl, record: TaskRecord, task: Effect.Effe
         ? HashMap.make(["session", session.id])
         : HashMap.make(["session", session.id], ["task", record.name])
     )
+    record.fiberNumber = fiber.id().id
     if (!record.done) record.fiber = fiber
     fiber.addObserver((exit) => onTaskDone(session, record, exit))
   })
@@ -76,7 +79,7 @@ export const forkTask = <E, R>(
 ): Effect.Effect<boolean, never, R> =>
   Effect.suspend(() => {
     if (session.decided) return Effect.succeed(false)
-    const record: TaskRecord = { name, kind, fiber: undefined, done: false }
+    const record: TaskRecord = { name, kind, fiber: undefined, fiberNumber: 0, done: false }
     ;(session.tasks ??= new Set()).add(record)
     return Effect.as(start(session, record, task), true)
   })
@@ -86,7 +89,7 @@ export const startHandler = <E, R>(
   session: SessionImpl,
   handler: Effect.Effect<unknown, E, R>
 ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
-  const record: TaskRecord = { name: handlerName, kind: "handler", fiber: undefined, done: false }
+  const record: TaskRecord = { name: handlerName, kind: "handler", fiber: undefined, fiberNumber: 0, done: false }
   session.handler = record
   return Effect.provideService(
     start(session, record, handler as Effect.Effect<unknown, E, Exclude<R, Scope.Scope> | Scope.Scope>),

@@ -275,6 +275,8 @@ const finalizers: ReadonlyArray<Way> = [
     code: 1000,
     tookMillis: 5_000,
     finalizers: "cut",
+    stuck: ["forkScoped"],
+    forced: 1,
     strayFibers: 1
   }
 ]
