@@ -9,6 +9,14 @@
 export * as Affinity from "./Affinity.js"
 
 /**
+ * Faults for pools, as data: what goes wrong, with how many workers, in which order; and a report that says whether it
+ * really happened, and how long the pool took to be whole again. For pools on any layer of the port, also your own.
+ *
+ * @since 0.1.0
+ */
+export * as Chaos from "./Chaos.js"
+
+/**
  * How values become the bytes of a frame between a pool and its workers. `docs/WORKER_PROTOCOL.md` is the whole protocol.
  *
  * @since 0.1.0
