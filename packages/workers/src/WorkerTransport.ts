@@ -61,7 +61,8 @@ export interface LinkEvents {
 /**
  * A fault that a link can be told to have; `Chaos` does.
  *
- * - `kill` ends the worker at once. `hang` stops it without an end. `slow` delays each reply. `corrupt` changes the next
+ * - `kill` ends the worker at once. `hang` stops it without an end. `slow` delays each reply, until
+ *   it is told a delay of 0. `corrupt` changes the next
  *   reply, and `tear` lets only half of it through and nothing after it. `partition` loses everything both ways.
  *   `exhaustMemory` makes the worker use so many bytes more.
  *

@@ -9,11 +9,28 @@
 export * as Affinity from "./Affinity.js"
 
 /**
+ * Faults for pools, as data: what goes wrong, with how many workers, in which order; and a report that says whether it
+ * really happened, and how long the pool took to be whole again. For pools on any layer of the port, also your own.
+ *
+ * @since 0.1.0
+ */
+export * as Chaos from "./Chaos.js"
+
+/**
  * How values become the bytes of a frame between a pool and its workers. `docs/WORKER_PROTOCOL.md` is the whole protocol.
  *
  * @since 0.1.0
  */
 export * as Codec from "./Codec.js"
+
+/**
+ * Joins what belongs together: items of several modalities that carry the same window, each handled by the provider of its
+ * modality. When all of them are there the window is fused; at its deadline it is fused with what there is, naming what is
+ * missing, or it fails. Results go to the stream that offered the items and to no other.
+ *
+ * @since 0.1.0
+ */
+export * as Fusion from "./Fusion.js"
 
 /**
  * Workers without processes and without bytes: handlers in this process, under the clock of who uses them. The first
@@ -30,6 +47,15 @@ export * as MemoryWorkers from "./MemoryWorkers.js"
  * @since 0.1.0
  */
 export * as ProcessWorkers from "./ProcessWorkers.js"
+
+/**
+ * Flow control in front of something that answers requests and can be too slow, too full or broken: a model on a GPU, a
+ * service, a pool of workers. At most so many requests run, so many wait in order, and one that takes too long is given
+ * up and makes room. Every requester has its own answer or its own error.
+ *
+ * @since 0.1.0
+ */
+export * as Provider from "./Provider.js"
 
 /**
  * What to do about a worker in trouble, as data: a function from what went wrong to an action. `WorkerPool` acts on it, and

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Chaos from "@spillway/workers/Chaos"
 import * as ProcessWorkers from "@spillway/workers/ProcessWorkers"
 import * as WorkerPool from "@spillway/workers/WorkerPool"
 import { WorkerTransport } from "@spillway/workers/WorkerTransport"
@@ -9,7 +10,7 @@ import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import { hasPython, node, python, stateOf } from "./processes.js"
+import { hasPython, node, python, pythonEnv, stateOf } from "./processes.js"
 
 const folder = Path.dirname(fileURLToPath(import.meta.url))
 
@@ -22,7 +23,7 @@ const startParent = Effect.promise(async () => {
   const root = Path.resolve(folder, "../../..")
   const tsx = Path.join(root, "node_modules/tsx/dist/loader.mjs")
   const args = ["--import", tsx, Path.join(folder, "parent.fixture.ts")]
-  const env = { PATH: process.env["PATH"], TSX_TSCONFIG_PATH: Path.join(root, "tsconfig.test.json") }
+  const env = { ...pythonEnv, PATH: process.env["PATH"], TSX_TSCONFIG_PATH: Path.join(root, "tsconfig.test.json") }
   const parent = ChildProcess.spawn(process.execPath, args, { cwd: root, env, stdio: ["ignore", "pipe", "inherit"] })
   let text = ""
   for await (const chunk of parent.stdout.setEncoding("utf8")) {
@@ -95,6 +96,26 @@ describe("ProcessWorkers", () => {
           yield* until(() => transport.processes === 0)
         }))
       }
+    }))
+
+  it.scopedLive("A136 kill ends the process, hang stops it, refuseSpawn starts none: as the system sees it", () =>
+    Effect.gen(function*() {
+      const { chaos, transport } = Chaos.make(ProcessWorkers.make(node()))
+      const own = yield* Effect.provideService(
+        WorkerPool.make({ name: "p", size: 2, backoffMin: "1 hour", backoffMax: "1 hour" }),
+        WorkerTransport,
+        transport
+      )
+      const [first, second] = (yield* own.workers).map(({ pid }) => pid!)
+      yield* chaos.refuseSpawn(1)
+      yield* chaos.inject("p-0.0", { _tag: "kill" })
+      yield* until(() => stateOf(first!) === undefined)
+      yield* Effect.repeat(own.status, { until: ({ failed }) => failed === 1 })
+      assert.strictEqual((yield* own.status).totals.startFailures, 1)
+      assert.strictEqual(transport.processes, 1)
+      yield* chaos.inject("p-1.0", { _tag: "hang" })
+      yield* until(() => stateOf(second!) === "T")
+      assert.deepInclude(yield* chaos.happened, { kill: 1, hang: 1, refuseSpawn: 1, corrupt: 0 })
     }))
 
   it.scopedLive("a worker sees of the environment what it was given, and is ended with what it has started", () =>

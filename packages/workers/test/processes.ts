@@ -15,12 +15,18 @@ export const node = (env: Readonly<Record<string, string>> = {}): Options => ({
 
 /** The interpreter itself: `python3` may be a script that looks for it. Where there is none, its part is left out. */
 const interpreter = (() => {
+  if (process.env["SPILLWAY_TEST_PYTHON"] !== undefined) return process.env["SPILLWAY_TEST_PYTHON"]
   try {
     return execFileSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).trim()
   } catch {
     return undefined
   }
 })()
+
+/** Tells a process that a test starts where the interpreter is. */
+export const pythonEnv: Readonly<Record<string, string>> = interpreter === undefined
+  ? {}
+  : { SPILLWAY_TEST_PYTHON: interpreter }
 
 export const hasPython = interpreter !== undefined
 
