@@ -15,7 +15,7 @@ const src = (name: string) => Path.join(root, "packages", name, "src")
  * `tsconfig.test.json` has the same table as `paths`.
  */
 const alias = [
-  ...["node", "testing", "workers"].flatMap((name) => [
+  ...["jobs", "node", "testing", "workers"].flatMap((name) => [
     { find: new RegExp(`^@spillway/${name}$`), replacement: `${src(name)}/index.ts` },
     { find: new RegExp(`^@spillway/${name}/(.+)$`), replacement: `${src(name)}/$1.ts` }
   ]),

@@ -5,7 +5,7 @@
  */
 
 /** The packages whose `src/index.ts` is a generated barrel. */
-export const barrelPackages = ["spillway", "node", "testing", "workers"]
+export const barrelPackages = ["spillway", "node", "testing", "jobs", "workers"]
 
 /**
  * The first paragraph of the docblock that opens a module, one line per line, without the stars.

@@ -13,7 +13,7 @@ const tarballBytesMax = 400_000
 
 /** The packages that are published, most basic first. */
 export const folders = () =>
-  ["packages/spillway", "packages/testing", "packages/node", "packages/workers"].filter((path) =>
+  ["packages/spillway", "packages/testing", "packages/node", "packages/jobs", "packages/workers"].filter((path) =>
     Fs.existsSync(at(path, "src/index.ts"))
   )
 
