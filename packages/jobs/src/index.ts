@@ -48,3 +48,10 @@ export * as JobState from "./JobState.js"
  * @since 0.1.0
  */
 export * as JobStore from "./JobStore.js"
+
+/**
+ * The store in a file: SQLite in a worker thread, the default for one process.
+ *
+ * @since 0.1.0
+ */
+export * as SqliteStore from "./SqliteStore.js"
