@@ -28,7 +28,7 @@ const bench = async () => {
   const unknown = names.find((name) => !all.includes(name))
   if (unknown !== undefined) throw new Failure(`No bench is called ${unknown}; there are ${all.join(", ")}.`)
   await install()
-  await build("packages/node", "packages/testing", "packages/workers")
+  await build("packages/node", "packages/testing", "packages/jobs", "packages/workers")
   for (const name of names.length === 0 ? all : names) await runOne(name)
 }
 

@@ -31,6 +31,7 @@ describe("A001: one command each", () => {
 /** What each package may need to run, beside the packages of this repository. */
 const runtime: Readonly<Record<string, ReadonlyArray<string>>> = {
   spillway: ["effect"],
+  jobs: ["@effect/platform", "effect", "libsql"],
   node: ["@effect/platform", "@effect/platform-node", "effect", "ws"],
   testing: ["@effect/vitest", "effect"],
   workers: ["@effect/platform", "effect"]

@@ -109,7 +109,10 @@ export const longFiles: Readonly<Record<string, string>> = {
 }
 
 /** Functions of more than `functionLinesMax` lines: `path#name` and reason. */
-export const longFunctions: Readonly<Record<string, string>> = {}
+export const longFunctions: Readonly<Record<string, string>> = {
+  "packages/jobs/src/internal/sqliteWorker.ts#workerMain":
+    "runs in a thread of its own from its text, so everything that it uses has to be inside of it"
+}
 
 /** What source code does not use, and what it uses instead. */
 export const banned: Readonly<Record<string, string>> = {

@@ -108,6 +108,8 @@ export interface Reader {
   readonly next: Effect.Effect<Option.Option<ReadonlyArray<JobEvent>>, ReadError>
   /** Sequence of the last event that was given. */
   readonly seq: number
+  /** Events that this process knows to come after it. */
+  readonly behind: number
 }
 
 /**

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { invariant } from "./internal/invariant.js"
 import type { AppendError, ReadError } from "./JobError.js"
+import { HandlerFailed } from "./JobError.js"
 import type { JobEvent, LogLevel } from "./JobEvent.js"
 
 /**
@@ -147,7 +148,7 @@ export interface JobContext<in Event> {
  */
 export interface Handler {
   readonly job: Any
-  readonly run: (input: unknown, context: JobContext<unknown>) => Effect.Effect<unknown, unknown, Scope.Scope>
+  readonly run: (input: unknown, context: JobContext<unknown>) => Effect.Effect<unknown, HandlerFailed, Scope.Scope>
 }
 
 /**
@@ -179,6 +180,7 @@ export const handler = <Input, Event, Output, E, R>(
         })
         return yield* Effect.orDie(encodeOutput(output))
       }).pipe(
+        Effect.mapError((cause) => new HandlerFailed({ cause })),
         Effect.mapInputContext((scope: Context.Context<Scope.Scope>) =>
           // What is left to provide is the scope.
           Context.merge(context, scope) as Context.Context<R>

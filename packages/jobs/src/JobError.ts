@@ -170,6 +170,19 @@ export class InvalidInput extends Data.TaggedError("InvalidInput")<{ readonly ex
 }
 
 /**
+ * The code of a job failed; `cause` is what with. The job ends FAILED.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class HandlerFailed extends Data.TaggedError("HandlerFailed")<{ readonly cause: unknown }> {
+  override get message(): string {
+    const { cause } = this
+    return cause instanceof Error && cause.message !== "" ? cause.message : String(cause)
+  }
+}
+
+/**
  * Why an append was refused by the state of its job.
  *
  * @since 0.1.0

@@ -48,3 +48,26 @@ export * as JobState from "./JobState.js"
  * @since 0.1.0
  */
 export * as JobStore from "./JobStore.js"
+
+/**
+ * A viewer of one job: the handler of a Spillway session. It sends what `JobWire.Frame` describes, first what is stored
+ * after the viewer's place, then what comes, and ends with the job.
+ *
+ * @since 0.1.0
+ */
+export * as JobViewer from "./JobViewer.js"
+
+/**
+ * What viewers and HTTP clients are sent: frames and bodies, as schemas. The names are those of the task-stream protocol, in
+ * which a job is called a task.
+ *
+ * @since 0.1.0
+ */
+export * as JobWire from "./JobWire.js"
+
+/**
+ * The store in a file: SQLite in a worker thread, the default for one process.
+ *
+ * @since 0.1.0
+ */
+export * as SqliteStore from "./SqliteStore.js"

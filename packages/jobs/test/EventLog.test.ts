@@ -266,6 +266,20 @@ describe("following", () => {
       })
   )
 
+  test(
+    "a follower that joins at the end of a log that others still follow ends at once",
+    {},
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const log = yield* EventLog.EventLog
+        const job = yield* claimed("a")
+        yield* append(job, JobEvent.started(1, "me"))
+        yield* log.reader("a", 0)
+        yield* append(job, JobEvent.result(null))
+        assert.isTrue(Option.isNone(yield* (yield* log.reader("a", 2)).next))
+      }))
+  )
+
   test("a job that is deleted ends its followers with JobNotFound", {}, ({ memory }) =>
     Effect.gen(function*() {
       const log = yield* EventLog.EventLog

@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import * as EventLog from "../src/EventLog.js"
 import { makeMemory } from "../src/internal/memoryStore.js"
 import * as Job from "../src/Job.js"
-import type { StoreFailed } from "../src/JobError.js"
+import { StoreFailed } from "../src/JobError.js"
 import * as JobRunner from "../src/JobRunner.js"
 import type { JobStoreShape } from "../src/JobStore.js"
 import { JobStore } from "../src/JobStore.js"
@@ -24,6 +24,8 @@ export interface World {
   readonly store: JobStoreShape
   /** What the store fails with, as every node sees it. */
   fails: StoreFailed | undefined
+  /** The one operation that fails for every node. */
+  failsOn?: string | undefined
   readonly scope: Scope.Scope
 }
 
@@ -32,16 +34,17 @@ type Work = (input: string, job: Job.JobContext<string>) => Effect.Effect<string
 /** The store as one node sees it: it can be cut off, and then nothing that it asks for ever happens. */
 const view = (world: World) => {
   const control = { isDead: false, paused: undefined as Deferred.Deferred<void> | undefined }
-  const through = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StoreFailed> =>
+  const through = <A, E>(key: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E | StoreFailed> =>
     Effect.suspend((): Effect.Effect<A, E | StoreFailed> => {
       if (control.isDead) return Effect.never
-      if (control.paused !== undefined) return Effect.zipRight(Deferred.await(control.paused), through(effect))
+      if (control.paused !== undefined) return Effect.zipRight(Deferred.await(control.paused), through(key, effect))
+      if (world.failsOn === key) return Effect.fail(new StoreFailed({ operation: key, why: "io" }))
       return world.fails === undefined ? effect : Effect.fail(world.fails)
     })
   const store = Object.fromEntries(
     Object.entries(world.store).map(([key, value]) => [
       key,
-      typeof value === "function" ? (...args: ReadonlyArray<never>) => through(value(...args)) : value
+      typeof value === "function" ? (...args: ReadonlyArray<never>) => through(key, value(...args)) : value
     ])
   )
   // Same keys, same types: every operation may fail with `StoreFailed`.
@@ -84,7 +87,7 @@ export const node = (
     }
   })
 
-const closeInTime = (scope: Scope.CloseableScope): Effect.Effect<void> =>
+export const closeInTime = (scope: Scope.CloseableScope): Effect.Effect<void> =>
   Effect.gen(function*() {
     const closing = yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
     yield* settle

@@ -28,3 +28,16 @@ export const resolve = <A>(
   // Every key was checked or has a type that needs no check.
   return Effect.succeed(out as A)
 }
+
+/** What is checked of the options of a runner. */
+export const runnerRules = {
+  counts: ["concurrencyMax", "queuedJobsMax", "retentionBytesMax"],
+  durations: [
+    "lease",
+    "pollInterval",
+    "ackTimeout",
+    "shutdownGrace",
+    "retentionAge",
+    "retentionInterval"
+  ]
+}

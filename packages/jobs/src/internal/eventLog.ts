@@ -24,8 +24,8 @@ const late = new StoreFailed({ operation: "append", why: "timeout" })
 
 class ReaderImpl implements Reader {
   private isOver = false
-  /** Whether the store may hold what the tail does not. */
-  private isSuspicious = false
+  /** Whether the store may know more than the tail: at the beginning, say that the log ends at this very place. */
+  private isSuspicious = true
 
   constructor(
     private readonly log: LogImpl,
@@ -33,6 +33,10 @@ class ReaderImpl implements Reader {
     private readonly channel: Channel,
     public seq: number
   ) {}
+
+  get behind(): number {
+    return Math.max(0, (this.channel.lastSeq ?? 0) - this.seq)
+  }
 
   private give(page: ReadonlyArray<JobEvent.JobEvent>): Option.Option<ReadonlyArray<JobEvent.JobEvent>> {
     const last = page.at(-1)!

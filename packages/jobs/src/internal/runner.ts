@@ -4,9 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
 import * as Queue from "effect/Queue"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { InvalidOption } from "spillway/SpillwayError"
@@ -21,6 +19,7 @@ import type { JobRecord, JobStoreShape } from "../JobStore.js"
 import { within } from "./bounded.js"
 import * as check from "./check.js"
 import { FairQueue } from "./fairQueue.js"
+import { explain, idForm, randomId } from "./ids.js"
 import { type Ending, type Environment, Running } from "./running.js"
 
 interface Services {
@@ -28,17 +27,6 @@ interface Services {
   readonly store: JobStoreShape
   readonly handlers: ReadonlyArray<Handler>
 }
-
-const idForm = /^[A-Za-z0-9._-]{1,100}$/
-
-const explain = (error: ParseResult.ParseError): InvalidInput =>
-  new InvalidInput({ explanation: ParseResult.TreeFormatter.formatErrorSync(error) })
-
-/** 128 random bits as 32 hexadecimal digits. */
-export const randomId: Effect.Effect<string> = Effect.map(
-  Effect.replicateEffect(Random.nextIntBetween(0, 0x1_0000_0000), 4),
-  (parts) => parts.map((part) => part.toString(16).padStart(8, "0")).join("")
-)
 
 /** Jobs that a look for work takes in at once. */
 const sweepJobsMax = 256
@@ -393,24 +381,12 @@ class RunnerImpl implements JobRunnerShape {
   }
 }
 
-const rules = {
-  counts: ["concurrencyMax", "queuedJobsMax", "retentionBytesMax"],
-  durations: [
-    "lease",
-    "pollInterval",
-    "ackTimeout",
-    "shutdownGrace",
-    "retentionAge",
-    "retentionInterval"
-  ]
-}
-
 export const make = (
   services: Services,
   options: Required<Options>
 ): Effect.Effect<JobRunnerShape, InvalidOption, Scope.Scope> =>
   Effect.gen(function*() {
-    const resolved = yield* check.resolve<Resolved>("JobRunner", { ...options }, rules)
+    const resolved = yield* check.resolve<Resolved>("JobRunner", { ...options }, check.runnerRules)
     const bell = yield* Queue.sliding<void>(1)
     const runner = new RunnerImpl(services, resolved, yield* randomId, bell)
     yield* Effect.acquireRelease(

@@ -13,7 +13,7 @@ import * as Label from "spillway/Label"
 import * as Tasks from "spillway/Tasks"
 import type { EventLogShape } from "../EventLog.js"
 import type { Handler, JobContext } from "../Job.js"
-import type { AppendError } from "../JobError.js"
+import type { AppendError, HandlerFailed } from "../JobError.js"
 import { JobOver } from "../JobError.js"
 import * as JobEvent from "../JobEvent.js"
 import * as JobState from "../JobState.js"
@@ -38,15 +38,12 @@ const textBytesMax = 4_096
 
 const cut = (text: string): string => text.length <= textBytesMax ? text : `${text.slice(0, textBytesMax)} ...`
 
-const textOfError = (error: unknown): string =>
-  typeof error === "string" ? error : error instanceof Error && error.message !== "" ? error.message : String(error)
-
 /** Terminal entry for how a handler ended by itself. */
-const entryOf = (exit: Exit.Exit<unknown, unknown>): JobEvent.Entry => {
+const entryOf = (exit: Exit.Exit<unknown, HandlerFailed>): JobEvent.Entry => {
   if (Exit.isSuccess(exit)) return JobEvent.result(exit.value)
   const failure = Cause.failureOption(exit.cause)
   return Option.isSome(failure)
-    ? JobEvent.error("failed", cut(textOfError(failure.value)))
+    ? JobEvent.error("failed", cut(failure.value.message))
     : JobEvent.error("died", cut(Cause.isInterruptedOnly(exit.cause) ? "interrupted" : Cause.pretty(exit.cause)))
 }
 
@@ -192,7 +189,7 @@ export class Running {
 
   private conclude(
     first: "by itself" | "told" | "late",
-    exit: Exit.Exit<unknown, unknown> | null
+    exit: Exit.Exit<unknown, HandlerFailed> | null
   ): Effect.Effect<Outcome> {
     const ending = this.ending
     if (first === "late") {
