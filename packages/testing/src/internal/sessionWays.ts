@@ -1,6 +1,4 @@
-/**
- * Every way in which a session can end, as data: what is set up, what happens, and what the ending must be.
- */
+/** Every way in which a session can end, as data: what is set up, what happens, and what the ending must be. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Message from "spillway/Message"
