@@ -33,6 +33,9 @@ const clog = ({ client, session }: WayContext) =>
 /** What a task of `task` does a millisecond after its start. */
 const crashed = { cause: tick, tag: "Crashed", code: 1011, tookMillis: 1 } as const
 
+/** The server closes the session. */
+const closed = { cause: close, tag: "ClosedByServer", code: 1000 } as const
+
 const peer: ReadonlyArray<Way> = [
   { name: "the peer closes with 1000", cause: ({ client }) => client.close(1000), tag: "Disconnected", code: 1000 },
   { name: "the peer closes with 1001", cause: ({ client }) => client.close(1001), tag: "Disconnected", code: 1001 },
@@ -113,9 +116,7 @@ const handlers: ReadonlyArray<Way> = [
   {
     name: "the handler ignores interruption",
     handler: () => ignores,
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 5_000,
     stuck: ["handler"],
     forced: 1,
@@ -161,9 +162,7 @@ const tasks: ReadonlyArray<Way> = [
   {
     name: "a task hangs",
     handler: task("lifetime", hang),
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 30_000,
     forced: 1,
     tasks: "cut"
@@ -181,9 +180,7 @@ const tasks: ReadonlyArray<Way> = [
   {
     name: "a task ignores interruption",
     handler: task("lifetime", ignores),
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 35_000,
     stuck: ["worker"],
     forced: 1,
@@ -219,9 +216,7 @@ const finalizers: ReadonlyArray<Way> = [
   {
     name: "a finalizer hangs",
     handler: finalizer(hang),
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 5_000,
     finalizers: "cut",
     abandonedFinalizers: 1
@@ -229,9 +224,7 @@ const finalizers: ReadonlyArray<Way> = [
   {
     name: "a finalizer hangs and ignores interruption",
     handler: finalizer(ignores),
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 5_000,
     finalizers: "cut",
     abandonedFinalizers: 1
@@ -239,9 +232,7 @@ const finalizers: ReadonlyArray<Way> = [
   {
     name: "a finalizer hangs in its own interruption",
     handler: finalizer(Effect.onInterrupt(hang, () => hang)),
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 5_000,
     finalizers: "cut",
     abandonedFinalizers: 1
@@ -259,18 +250,14 @@ const finalizers: ReadonlyArray<Way> = [
   {
     name: "a finalizer waits for the exit of its own session",
     handler: (session) => Effect.zipRight(Effect.addFinalizer(() => session.awaitExit), Effect.never),
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 5_000,
     finalizers: "cut"
   },
   {
     name: "a fiber of the handler's scope ignores interruption",
     handler: () => Effect.zipRight(Effect.forkScoped(ignores), Effect.never),
-    cause: close,
-    tag: "ClosedByServer",
-    code: 1000,
+    ...closed,
     tookMillis: 5_000,
     finalizers: "cut",
     stuck: ["forkScoped"],
