@@ -157,7 +157,7 @@ export const draining = (info: Sessions.Announcement): Message.Message =>
   control({ type: "draining", afterMs: Math.round(info.afterMillis), jitterMs: Math.round(info.jitterMillis) })
 
 /** What an `error` frame may be about. */
-export type ErrorCode = "bad_frame" | "too_many_topics" | "topic_reserved"
+export type ErrorCode = "bad_frame" | "too_many_topics" | "topic_reserved" | "slow_consumer" | "overloaded"
 
 export const error = (code: ErrorCode, message: string): Message.Message =>
   control({

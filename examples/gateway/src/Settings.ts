@@ -171,6 +171,28 @@ const table = {
     "a send that takes longer counts as slow; the sixth within a minute makes the session slow",
     durationOrZero
   ),
+  lagAction: setting(
+    "GATEWAY_LAG_ACTION",
+    "off",
+    "a session whose outbox stays 80 % full is told (warn, on /echo too), gets the latest of each key only (conflate), " +
+      "has its outbox halved (throttle) or emptied of all below critical (shed to critical), or is closed with 4008 " +
+      "(disconnect)",
+    oneOf("off", "warn", "conflate", "throttle", "shed to critical", "disconnect")
+  ),
+  lagTime: setting("GATEWAY_LAG_TIME", "1 second", "how long it has to stay that full", durationOrZero),
+  budgetBytes: setting(
+    "GATEWAY_BUDGET_BYTES",
+    "268435456",
+    "bytes that may wait for all sessions together: at 70 % bulk of the largest is shed, at 85 % important, at 92 % they " +
+      "are told to go elsewhere, at 95 % upgrades get 503, at 100 % the largest are closed with 4015",
+    whole(1, 1024 * 1024 * MiB)
+  ),
+  budgetDelay: setting(
+    "GATEWAY_BUDGET_DELAY",
+    "5 seconds",
+    "delay of the event loop that counts as a full budget, except that it closes nobody",
+    duration
+  ),
   drainBudget: setting(
     "GATEWAY_DRAIN_BUDGET",
     "28 seconds",

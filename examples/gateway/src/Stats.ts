@@ -6,6 +6,7 @@ import { Admission } from "spillway/Admission"
 import type * as Session from "spillway/Session"
 import { Sessions, type SessionsShape } from "spillway/Sessions"
 import { Host } from "./Host.js"
+import * as Policies from "./Policies.js"
 import { Uncaught } from "./Process.js"
 import { Settings } from "./Settings.js"
 import { Topics } from "./Topics.js"
@@ -51,6 +52,7 @@ export const read = (sessionId: string | null) =>
         durationMillis: report.durationMillis
       })),
       admission: yield* (yield* Admission).stats,
+      ...(yield* Policies.stats),
       limits: { outboxItems: settings.outboxItemsMax, outboxBytes: settings.outboxBytesMax },
       stuckTasks,
       abandonedFinalizers,

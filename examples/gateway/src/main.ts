@@ -18,6 +18,7 @@ import * as Host from "./Host.js"
 import * as HostFeed from "./HostFeed.js"
 import * as Http from "./Http.js"
 import * as Page from "./Page.js"
+import * as Policies from "./Policies.js"
 import * as Process from "./Process.js"
 import * as Protocol from "./Protocol.js"
 import * as Settings from "./Settings.js"
@@ -50,6 +51,7 @@ const appLayer = (settings: Settings.SettingsShape) =>
     Layer.provide(Layer.unwrapEffect(Effect.map(Http.router, (router) => HttpServer.serve(router)))),
     Layer.provide([HostFeed.layer, Heartbeats.layer]),
     Layer.provideMerge(Topics.layer),
+    Layer.provideMerge(Policies.layer(settings)),
     Layer.provideMerge(SpillwayServer.layer(Settings.toSessionOptions(settings))),
     Layer.provide(Admission.layer(Settings.toAdmissionOptions(settings))),
     Layer.provide([Overflow.layerDefault, Metrics.layer]),
