@@ -112,5 +112,7 @@ export const router = Effect.map(Settings, (settings) =>
     HttpRouter.get(
       "/echo",
       Origin.guard(WebSocketRoute.admitted(WebSocketRoute.anonymous, Echo.handler, upgradeOptions(settings)))
-    )
+    ),
+    // Left to itself the platform logs the address, and with it whatever a client has put there.
+    Effect.catchTag("RouteNotFound", () => HttpServerResponse.empty({ status: 404 }))
   ))

@@ -327,6 +327,22 @@ describe("Upgrade in a router", () => {
     }))
 })
 
+describe("compression", () => {
+  it.scopedLive("FR4: a message that is small on the wire and large behind it is refused with 1009, and nobody gets it", () =>
+    Effect.gen(function*() {
+      const connections = new Connections()
+      const route = Upgrade.upgrade(connections.add, { compression: true, payloadBytesMax: 65_536 })
+      const { port } = yield* serve(HttpRouter.empty.pipe(HttpRouter.get("/ws", route)))
+      const client = yield* connectWs(port, "/ws", { perMessageDeflate: true })
+      const bomb = Buffer.alloc(16 * 1024 * 1024)
+      client.ws.send(bomb)
+      yield* eventually("refused", () => client.code !== undefined)
+      assert.strictEqual(client.code, 1009)
+      assert.deepInclude(connections.recorders[0]!.end, { _tag: "ProtocolError", code: 1009 })
+      assert.deepStrictEqual(connections.recorders[0]!.messages, [])
+    }))
+})
+
 describe("Upgrade options", () => {
   const invalid: ReadonlyArray<[string, Upgrade.Options]> = [
     ["payloadBytesMax", { payloadBytesMax: 0 }],
