@@ -35,12 +35,15 @@ const hung = (session: Session): Effect.Effect<unknown> =>
   Effect.zipRight(session.fork("hung", "lifetime", Effect.never), echo(session))
 
 export interface EchoOptions {
+  /** Handler of `/custom`; nothing happens there by default. */
+  readonly handler?: (session: Session) => Effect.Effect<unknown, never, Scope.Scope>
   readonly session?: SessionOptions
   readonly upgrade?: WebSocketRoute.Options
 }
 
-const routes = (options?: WebSocketRoute.Options) =>
+const routes = ({ handler = hold, upgrade: options }: EchoOptions) =>
   HttpRouter.empty.pipe(
+    HttpRouter.get("/custom", WebSocketRoute.upgrade(handler, options)),
     HttpRouter.get("/echo", WebSocketRoute.upgrade(echo, options)),
     HttpRouter.get("/big", WebSocketRoute.upgrade(echo, { ...options, payloadBytesMax: 16 * 1024 * 1024 })),
     HttpRouter.get("/hold", WebSocketRoute.upgrade(hold, options)),
@@ -67,7 +70,7 @@ export class EchoServer {
     const sessions = SpillwayServer.layer(options.session).pipe(
       Layer.provide([Overflow.layerDefault, Telemetry.layerNoop])
     )
-    const app = HttpServer.serve(routes(options.upgrade)).pipe(
+    const app = HttpServer.serve(routes(options)).pipe(
       Layer.provideMerge(sessions),
       Layer.provide(http),
       Layer.provide(Logger.minimumLogLevel(LogLevel.None))
