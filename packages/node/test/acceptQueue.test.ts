@@ -26,12 +26,13 @@ const survives = (seed: number, accept: (queue: AcceptQueue) => Effect.Effect<Co
       return next.unsafePoll()?._tag === "Success"
     }), { seed })
 
-const seeds = Array.from({ length: 60 }, (_, i) => i + 1)
+// 88 and 184 lose it when `Effect.async` takes the registration back itself.
+const seeds = [88, 184, ...Array.from({ length: 40 }, (_, i) => i + 1)]
 
 describe("AcceptQueue", () => {
   it.effect("an accept that is interrupted at any of its steps loses no connection", () =>
     Effect.gen(function*() {
       const results = yield* Effect.forEach(seeds, (seed) => survives(seed, (queue) => queue.accept))
-      assert.isTrue(results.every((survived) => survived))
+      assert.deepStrictEqual(seeds.filter((_, i) => !results[i]), [])
     }))
 })
