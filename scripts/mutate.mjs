@@ -17,21 +17,29 @@ const copyTree = (to) => {
   Fs.symlinkSync(Path.join(root, "node_modules"), Path.join(to, "node_modules"))
 }
 
-/** The files that are most likely to catch a fault of a module run first; all of them only if those did not. */
+/** The files that are most likely to catch a fault of a module run first, one by one; all of them only if those did not. */
 const nearest = {
-  "laneQueue.ts": ["laneQueue"],
+  "laneQueue.ts": ["laneQueue.test", "laneQueue.laws"],
   "outbox.ts": ["outboxCore", "Outbox.test"],
   "deadlines.ts": ["deadlines"],
   "inbox.ts": ["inbox", "SessionInterruption", "Session.test"],
-  "drain.ts": ["Sessions.test", "SessionPrecedence"],
+  "drain.ts": ["SessionPrecedence", "Drain", "Sessions.test"],
+  "bounded.ts": ["suspended", "Tasks.test", "SessionEnding"],
+  "session.ts": ["Session.test", "SessionPrecedence", "SessionLimits"],
+  "sessionWriter.ts": ["Session.test", "SessionInterruption", "SessionTimers", "Session.laws"],
+  "sessionTasks.ts": ["Session.test", "SessionEnding", "SessionPrecedence"],
   "sessionTimers.ts": ["SessionTimers"],
-  "sessionEnding.ts": ["SessionEnding", "SessionPrecedence"],
+  "sessionEnding.ts": ["SessionEnding", "SessionPrecedence", "Session.test", "Drain"],
   "registry.ts": ["SessionTimers", "SessionPrecedence", "Sessions.test"]
 }
 
-const catcher = async (copy, path) =>
-  (await runSuites(copy, nearest[Path.basename(path)] ?? ["Session.test", "Session.laws"])) ??
-    (await runSuites(copy, []))
+const catcher = async (copy, path) => {
+  for (const word of nearest[Path.basename(path)] ?? []) {
+    const caught = await runSuites(copy, [word])
+    if (caught !== undefined) return caught
+  }
+  return runSuites(copy, [])
+}
 
 /** The name of the first test that failed, or `undefined` when all passed. */
 const runSuites = async (copy, words) => {
@@ -61,22 +69,44 @@ const plant = (copy, { from, name, path, to }) => {
   return () => Fs.writeFileSync(file, text)
 }
 
-const document = (rows) =>
-  `# Mutations
+const file = Path.join(root, "docs/MUTATIONS.md")
+
+const notRun = "not run yet"
+const notCaught = "**not caught**"
+
+/** What the document says about each fault by now. */
+const known = () => {
+  const rows = Fs.readFileSync(file, "utf8").matchAll(/^\| (.+?) \| `(.+?)` \| (.+?) \|$/gm)
+  return new Map([...rows].map(([, name, , caught]) => [name, caught]))
+}
+
+const write = (caughtBy) => {
+  const rows = mutations.map(({ name, path }) => [name, `\`${Path.basename(path)}\``, caughtBy.get(name) ?? notRun])
+  Fs.writeFileSync(
+    file,
+    `# Mutations
 
 Deliberate faults, planted one at a time in a copy of the core, and the first test of the unit suites of the core and the
 kit that failed then. Written by \`npm run mutate\`; \`scripts/mutations.mjs\` has the text of each.
 
 ${table(["fault", "in", "caught by"], rows)}
 `
+  )
+}
+
+const help =
+  `npm run mutate [-- WORD]: plants the faults whose name contains the word, all without one, in a copy of the
+repository, and writes docs/MUTATIONS.md. What it says about other faults stays.`
 
 const mutate = async () => {
   const [word = ""] = process.argv.slice(2)
-  if (word === "--help") return console.log("npm run mutate [-- WORD]: plants the faults whose name contains the word")
+  if (word === "--help") return console.log(help)
   const chosen = mutations.filter(({ name }) => name.includes(word))
   if (chosen.length === 0) throw new Failure(`no fault has "${word}" in its name`)
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-mutate-"))
   const copy = Path.join(folder, "copy")
+  const caughtBy = known()
+  let missed = 0
   try {
     copyTree(copy)
     if (word === "") {
@@ -84,22 +114,18 @@ const mutate = async () => {
       const broken = await runSuites(copy, [...new Set(Object.values(nearest).flat())])
       if (broken !== undefined) throw new Failure(`the suites fail without any fault: ${broken}`)
     }
-    const rows = []
     for (const mutation of chosen) {
       const restore = plant(copy, mutation)
       const caught = await catcher(copy, mutation.path)
       restore()
-      console.log(
-        `${caught === undefined ? "NOT CAUGHT" : "caught"}: ${mutation.name}${
-          caught === undefined ? "" : ` (${caught})`
-        }`
-      )
-      rows.push([mutation.name, `\`${mutation.path.split("/").at(-1)}\``, caught ?? "**not caught**"])
+      if (caught === undefined) missed++
+      console.log(caught === undefined ? `NOT CAUGHT: ${mutation.name}` : `caught: ${mutation.name} (${caught})`)
+      caughtBy.set(mutation.name, caught ?? notCaught)
+      // After each, so that a run that is ended early has not been for nothing.
+      write(caughtBy)
     }
-    if (word === "") Fs.writeFileSync(Path.join(root, "docs/MUTATIONS.md"), document(rows))
-    const missed = rows.filter(([, , caught]) => caught === "**not caught**")
-    if (missed.length > 0) throw new Failure(`${missed.length} of ${rows.length} faults were not caught`)
-    console.log(`all ${rows.length} faults were caught`)
+    if (missed > 0) throw new Failure(`${missed} of ${chosen.length} faults were not caught`)
+    console.log(`all ${chosen.length} faults were caught`)
   } finally {
     Fs.rmSync(folder, { recursive: true, force: true })
   }

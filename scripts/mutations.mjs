@@ -13,6 +13,7 @@ const tasks = "packages/spillway/src/internal/sessionTasks.ts"
 const drain = "packages/spillway/src/internal/drain.ts"
 const inbox = "packages/spillway/src/internal/inbox.ts"
 const deadlines = "packages/spillway/src/internal/deadlines.ts"
+const bounded = "packages/spillway/src/internal/bounded.ts"
 
 /** `{ name, path, from, to }`; `from` occurs once in the file. */
 export const mutations = [
@@ -165,7 +166,7 @@ export const mutations = [
   },
   {
     name: "waits in finalizers that are not interruptible",
-    path: "packages/spillway/src/internal/bounded.ts",
+    path: bounded,
     from: "Effect.interruptible(Effect.timeoutOption(effect, millis))",
     to: "Effect.timeoutOption(effect, millis)"
   },
@@ -247,5 +248,23 @@ export const mutations = [
     path: queue,
     from: "    if (lane !== 0) this.countedBytes += more\n",
     to: ""
+  },
+  {
+    name: "what woke a wait leaves its deadline behind",
+    path: bounded,
+    from: "        for (const back of undo) back()\n",
+    to: ""
+  },
+  {
+    name: "a hurry cuts no wait of an ending",
+    path: ending,
+    from: "session.host.onHurry(() => cutTo(hurriedMillis))",
+    to: "session.host.onHurry(() => cutTo(hurriedMillis * 1_000))"
+  },
+  {
+    name: "the sweeper is not woken when it waits for nothing",
+    path: registry,
+    from: "    if (this.deadlines.nextDueAt < dueAt) wake()\n    else this.onRearm = wake\n",
+    to: "    if (this.deadlines.nextDueAt < dueAt) wake()\n    else if (dueAt !== Infinity) this.onRearm = wake\n"
   }
 ]

@@ -36,13 +36,17 @@ export class AcceptQueue {
     this.queue.push(connection)
   }
 
-  readonly accept: Effect.Effect<Connection, TransportClosed> = Effect.async<Connection, TransportClosed>((resume) => {
-    if (this.closed) return resume(Effect.fail(new TransportClosed()))
-    const waiter: Waiter = { connection: undefined, resume }
-    const first = this.queue.shift()
-    if (first === undefined) this.waiters.add(waiter)
-    else this.hand(first, waiter)
-    return Effect.sync(() => this.cancel(waiter))
+  readonly accept: Effect.Effect<Connection, TransportClosed> = Effect.suspend(() => {
+    let waiter: Waiter | undefined = undefined
+    const waiting = Effect.async<Connection, TransportClosed>((resume) => {
+      if (this.closed) return resume(Effect.fail(new TransportClosed()))
+      waiter = { connection: undefined, resume }
+      const first = this.queue.shift()
+      if (first === undefined) this.waiters.add(waiter)
+      else this.hand(first, waiter)
+    })
+    // Around it, as `Effect.async` is ready to take back only a step after it registered: a connection would be lost there.
+    return Effect.onInterrupt(waiting, () => Effect.sync(() => waiter !== undefined && this.cancel(waiter)))
   })
 
   /** Takes no more and returns what nobody has taken. */

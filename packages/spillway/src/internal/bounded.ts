@@ -38,6 +38,22 @@ export const sleepUnless = (
     return Effect.raceFirst(Effect.as(awaitIt, true), Effect.as(Effect.sleep(duration), false))
   })
 
+/**
+ * As `Effect.async` with a function that takes the registration back. Effect's own goes one step between registering and
+ * being ready to take back: a fiber that its scheduler pauses there and that is interrupted then leaves what it
+ * registered behind (counter-test). This is ready before it registers.
+ */
+export const suspended = <A, E = never>(
+  register: (resume: (effect: Effect.Effect<A, E>) => void) => (() => void) | void
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    let undo: (() => void) | void = undefined
+    const waiting = Effect.async<A, E>((resume) => {
+      undo = register(resume)
+    })
+    return Effect.onInterrupt(waiting, () => Effect.sync(() => undo?.()))
+  })
+
 /** Has something called back when it happens, at once if it has; returns how to take that back. */
 export type Watch = (wake: () => void) => () => void
 
@@ -61,7 +77,7 @@ export const wokenWithin = (
   hurry?: (cutTo: (left: Duration.DurationInput) => void) => () => void
 ): Effect.Effect<boolean> =>
   Effect.flatMap(Effect.runtime<never>(), (runtime) =>
-    Effect.async<boolean>((resume) => {
+    suspended<boolean>((resume) => {
       const undo: Array<() => void> = []
       let over = false
       const end = (inTime: boolean): void => {
@@ -77,5 +93,5 @@ export const wokenWithin = (
       add(watch(() => end(true)))
       if (!over) add(alarm(runtime, duration, () => end(false)))
       if (!over && hurry !== undefined) add(hurry((left) => add(alarm(runtime, left, () => end(false)))))
-      return Effect.sync(() => end(false))
+      return () => end(false)
     }))

@@ -17,6 +17,7 @@ import { Sessions, type SessionsShape } from "../Sessions.js"
 import { DialFailed, type RequestLost } from "../SpillwayError.js"
 import * as Tasks from "../Tasks.js"
 import type { Connection } from "../Transport.js"
+import { suspended } from "./bounded.js"
 import { LinkMetrics } from "./linkMetrics.js"
 import type { Resolved } from "./linkOptions.js"
 import { LinkRequests } from "./linkRequests.js"
@@ -91,9 +92,9 @@ class LinkImpl<A> implements Link.Link<A> {
   }
 
   request(message: (id: number) => Message): Effect.Effect<A, RequestLost> {
-    return Effect.async<A, RequestLost>((resume) => {
+    return suspended<A, RequestLost>((resume) => {
       const request = this.requests.add(message, resume)
-      return request === undefined ? undefined : Effect.sync(() => this.requests.cancel(request))
+      return request === undefined ? undefined : () => this.requests.cancel(request)
     })
   }
 

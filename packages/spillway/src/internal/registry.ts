@@ -22,7 +22,7 @@ import type { Resolved } from "../SessionOptions.js"
 import type { DrainPhase, OpenOptions, SessionsShape } from "../Sessions.js"
 import type { TelemetryShape } from "../Telemetry.js"
 import { type Connection, Transport } from "../Transport.js"
-import { wokenWithin } from "./bounded.js"
+import { suspended, wokenWithin } from "./bounded.js"
 import { Deadlines } from "./deadlines.js"
 import { drain } from "./drain.js"
 import { invariant } from "./invariant.js"
@@ -148,7 +148,7 @@ export class Registry implements SessionHost {
   }
 
   get awaitHurry(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => Effect.sync(this.onHurry(() => resume(Effect.void))))
+    return suspended<void>((resume) => this.onHurry(() => resume(Effect.void)))
   }
 
   onHurry(wake: () => void): () => void {
@@ -231,7 +231,7 @@ export class Registry implements SessionHost {
   private readonly awaitDue: Effect.Effect<number> = Effect.suspend(() => {
     const dueAt = this.deadlines.nextDueAt
     if (dueAt === Infinity) {
-      return Effect.async<number>((resume) => Effect.sync(this.onEarlier(dueAt, () => resume(Effect.succeed(dueAt)))))
+      return suspended<number>((resume) => this.onEarlier(dueAt, () => resume(Effect.succeed(dueAt))))
     }
     // Whole milliseconds: a timer that rings a fraction early would be set again and again within one instant.
     const wait = Math.min(Math.ceil(dueAt - this.clock.unsafeCurrentTimeMillis()), timerMillisMax)

@@ -19,7 +19,7 @@ import type * as Session from "../Session.js"
 import { TypeId } from "../Session.js"
 import type { OpenOptions } from "../Sessions.js"
 import type { Connection, ConnectionEnd, ConnectionEvents } from "../Transport.js"
-import { wokenWithin } from "./bounded.js"
+import { suspended, wokenWithin } from "./bounded.js"
 import { type InboundLimit, inboundLimit } from "./inboundLimit.js"
 import { Inbound, Inbox, Reader } from "./inbox.js"
 import type { Ending } from "./sessionEnding.js"
@@ -343,18 +343,18 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   }
 
   get awaitExit(): Effect.Effect<DrainReport> {
-    return Effect.async<DrainReport>((resume) => {
+    return suspended<DrainReport>((resume) => {
       if (this.report !== undefined) return resume(Effect.succeed(this.report))
       const wake = (report: DrainReport) => resume(Effect.succeed(report))
       ;(this.exitWaiters ??= []).push(wake)
-      return Effect.sync(() => {
+      return () => {
         this.exitWaiters = this.exitWaiters?.filter((other) => other !== wake)
-      })
+      }
     })
   }
 
   get awaitShutdown(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => Effect.sync(this.onShutdown(() => resume(Effect.void))))
+    return suspended<void>((resume) => this.onShutdown(() => resume(Effect.void)))
   }
 
   sleepUntilShutdown(duration: Duration.DurationInput): Effect.Effect<boolean> {

@@ -13,7 +13,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Label } from "../Label.js"
 import type { DrainReport, Shutdown, TaskKind, TaskSet, TaskSetOptions } from "../Tasks.js"
-import { atMost, ownFiber } from "./bounded.js"
+import { atMost, ownFiber, suspended } from "./bounded.js"
 import { TaskMetrics } from "./taskMetrics.js"
 
 export type AnyFiber = Fiber.RuntimeFiber<unknown, unknown>
@@ -142,13 +142,13 @@ export class ShutdownImpl implements Shutdown {
 
   readonly signal: Effect.Effect<void> = Effect.sync(() => this.unsafeSignal())
 
-  readonly awaitSignal: Effect.Effect<void> = Effect.async<void>((resume) => {
+  readonly awaitSignal: Effect.Effect<void> = suspended<void>((resume) => {
     if (this.isSignalled) return resume(Effect.void)
     const wake = (): void => resume(Effect.void)
     ;(this.waiters ??= new Set()).add(wake)
-    return Effect.sync(() => {
+    return () => {
       this.waiters?.delete(wake)
-    })
+    }
   })
 }
 

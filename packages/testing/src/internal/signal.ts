@@ -13,17 +13,19 @@ export class Signal {
 
   /** Suspends until `ready`, which is asked at once and at each `notify`. It must not change anything. */
   wait(ready: () => boolean): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
-      if (ready()) return resume(Effect.void)
-      const waiter = () => {
-        if (!ready()) return
-        this.waiters.delete(waiter)
-        resume(Effect.void)
-      }
-      this.waiters.add(waiter)
-      return Effect.sync(() => {
-        this.waiters.delete(waiter)
+    return Effect.suspend(() => {
+      let waiter: (() => void) | undefined = undefined
+      const waiting = Effect.async<void>((resume) => {
+        if (ready()) return resume(Effect.void)
+        waiter = () => {
+          if (!ready()) return
+          this.waiters.delete(waiter!)
+          resume(Effect.void)
+        }
+        this.waiters.add(waiter)
       })
+      // Around it, as `Effect.async` is ready to take back only a step after it registered.
+      return Effect.onInterrupt(waiting, () => Effect.sync(() => waiter !== undefined && this.waiters.delete(waiter)))
     })
   }
 

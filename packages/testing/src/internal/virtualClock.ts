@@ -40,13 +40,20 @@ export class VirtualClockImpl implements VirtualClock {
   readonly sleeps = Effect.sync(() => Chunk.fromIterable(this.timers.times))
 
   sleep(duration: Duration.Duration): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
+    return Effect.suspend(() => this.sleepOnce(duration))
+  }
+
+  private sleepOnce(duration: Duration.Duration): Effect.Effect<void> {
+    let forget: (() => void) | undefined = undefined
+    const sleeping = Effect.async<void>((resume) => {
       const millis = Math.max(0, Duration.toMillis(duration))
       if (millis === 0 && !this.zeroWaits) return resume(Effect.void)
       // Nothing wakes it.
       if (millis === Infinity) return
-      return Effect.sync(this.timers.add(this.now + millis, () => resume(Effect.void)))
+      forget = this.timers.add(this.now + millis, () => resume(Effect.void))
     })
+    // Around it, as `Effect.async` is ready to take back only a step after it registered.
+    return Effect.onInterrupt(sleeping, () => Effect.sync(() => forget?.()))
   }
 
   /** Calls back at a time, without a fiber; returns how to cancel that. */
