@@ -112,7 +112,10 @@ describe("Fusion", () => {
         yield* textOnly.offer("text", window, "x", ["text"])
         yield* TestClock.adjust("10 millis")
       }
-      assert.deepStrictEqual(textOnly.fused.map(({ _tag, millis }) => [_tag, millis]), Array(4).fill(["Complete", 10]))
+      assert.deepStrictEqual(
+        textOnly.fused.map(({ _tag, millis }) => [_tag, millis]),
+        [0, 1, 2, 3].map(() => ["Complete", 10])
+      )
       assert.deepStrictEqual(both.fused, [])
       yield* TestClock.adjust("4 seconds")
       assert.lengthOf(both.fused, 4)
