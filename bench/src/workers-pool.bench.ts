@@ -73,11 +73,19 @@ const spillway = async (name: string, transport: WorkerTransportShape): Promise<
   const load = (millis: number) => {
     const times: Array<number> = []
     const until = performance.now() + millis
-    const caller = Effect.suspend(() => {
-      const start = performance.now()
-      return Effect.map(operation, () => times.push(performance.now() - start))
-    }).pipe(Effect.repeat({ while: () => performance.now() < until }))
-    const all = Effect.all(Array.from({ length: callers }, () => caller), { concurrency: "unbounded", discard: true })
+    const caller = () => {
+      let start = performance.now()
+      return Effect.whileLoop({
+        while: () => start < until,
+        body: () => operation,
+        step: () => {
+          const end = performance.now()
+          times.push(end - start)
+          start = end
+        }
+      })
+    }
+    const all = Effect.all(Array.from({ length: callers }, caller), { concurrency: "unbounded", discard: true })
     return Runtime.runPromise(Runtime.defaultRuntime)(Effect.as(all, times))
   }
   return {

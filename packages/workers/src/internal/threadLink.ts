@@ -30,8 +30,10 @@ export class ThreadLink implements WorkerLink {
   private delayMillis = 0
   private damage: "corrupt" | "tear" | undefined = undefined
   private takenItems = 0
+  private readonly bell = new Int32Array(new SharedArrayBuffer(4))
 
   constructor(private readonly thread: Worker, private readonly runFork: RunFork) {
+    this.post([0, ["bell", this.bell]], none)
     thread.on("message", (message: unknown) => {
       if (isEnvelope(message)) this.arrived(message[1])
     })
@@ -109,6 +111,8 @@ export class ThreadLink implements WorkerLink {
 
   private post(envelope: Envelope, buffers: ReadonlyArray<ArrayBuffer>): void {
     this.thread.postMessage(envelope, buffers)
+    Atomics.add(this.bell, 0, 1)
+    Atomics.notify(this.bell, 0)
   }
 
   private happened(fault: LinkFault["_tag"]): void {

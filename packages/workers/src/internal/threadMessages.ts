@@ -11,6 +11,8 @@ export const unwrap = (value: unknown): readonly [value: unknown, buffers: Reado
 export const none: ReadonlyArray<ArrayBuffer> = Object.freeze([])
 
 export type ToWorker =
+  /** The first message: what is rung after each other one. */
+  | readonly [kind: "bell", bell: Int32Array]
   | readonly [kind: "request", id: number, command: string, args: unknown]
   /** So many progress messages were taken. */
   | readonly [kind: "taken", count: number]

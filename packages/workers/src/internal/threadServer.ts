@@ -15,6 +15,8 @@ export class ThreadServer {
   private readonly requests: Array<Request> = []
   private isBusy = false
   private isStopping = false
+  private hasStopped = false
+  private bell: Int32Array | undefined = undefined
   private progressItems = 0
   private wakeProgress: (() => void) | undefined = undefined
   private readonly handlers: Handlers
@@ -22,13 +24,35 @@ export class ThreadServer {
   constructor(
     handlers: Handlers,
     private readonly send: (message: ToPool, buffers: ReadonlyArray<ArrayBuffer>) => void,
-    private readonly runFork: RunFork
+    private readonly runFork: RunFork,
+    /** The next message that has come already; `undefined`: messages come by `onMessage` only. */
+    private readonly receive: (() => ToWorker | undefined) | undefined
   ) {
     this.handlers = { ping: () => Effect.succeed({ status: "ok" }), ...handlers }
   }
 
   onMessage(message: ToWorker): void {
+    this.take(message)
+    this.listen()
+  }
+
+  /** Sleeps until the bell rings, and takes what has come; until there is something to wait for in the event loop. */
+  private listen(): void {
+    const { bell, receive } = this
+    if (bell === undefined || receive === undefined) return
+    while (!this.isBusy && !this.hasStopped) {
+      const rung = Atomics.load(bell, 0)
+      const message = receive()
+      if (message === undefined) Atomics.wait(bell, 0, rung)
+      else this.take(message)
+    }
+  }
+
+  private take(message: ToWorker): void {
     switch (message[0]) {
+      case "bell":
+        this.bell = message[1]
+        return
       case "request":
         this.requests.push(message)
         return this.next()
@@ -48,9 +72,9 @@ export class ThreadServer {
     while (!this.isBusy) {
       const request = this.requests.shift()
       if (request === undefined) {
-        if (this.isStopping) this.send(["stopped"], none)
-        this.isStopping = false
-        return
+        if (!this.isStopping || this.hasStopped) return
+        this.hasStopped = true
+        return this.send(["stopped"], none)
       }
       this.serve(request)
     }
@@ -65,6 +89,7 @@ export class ThreadServer {
         this.isBusy = false
         this.answer(id, exit)
         this.next()
+        this.listen()
       })))
   }
 
