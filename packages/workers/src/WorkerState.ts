@@ -230,9 +230,24 @@ export const transition = (
 ): Either.Either<Machine, InvalidTransition> => {
   const { state: from, workerId } = machine
   if (!canMove(from, to)) return Either.left(new InvalidTransition({ workerId, from, to }))
-  const { at, metadata = none, reason } = options
+  return Either.right(unsafeMoved(machine, to, options.reason, options.at, options.metadata))
+}
+
+/**
+ * As `transition`, for who knows that there is such a move.
+ *
+ * @internal
+ */
+export const unsafeMoved = (
+  machine: Machine,
+  to: State,
+  reason: Reason,
+  at: number,
+  metadata: Metadata = none
+): Machine => {
+  const { state: from, workerId } = machine
   const entry: HistoryEntry = { from, to, reason, durationMillis: at - machine.since, at, metadata }
-  return Either.right({
+  return {
     workerId,
     state: to,
     health: machine.health,
@@ -240,7 +255,7 @@ export const transition = (
     metadata: metadata === none ? machine.metadata : { ...machine.metadata, ...metadata },
     transitions: machine.transitions + 1,
     moves: push(machine, entry)
-  })
+  }
 }
 
 /**

@@ -90,6 +90,22 @@ export * as ScriptedWorkers from "./ScriptedWorkers.js"
 export * as TestMode from "./TestMode.js"
 
 /**
+ * The program of a worker thread: handlers for the commands that a pool sends through `ThreadWorkers`. It runs on the
+ * `PlatformRunner` of @effect/platform, which `NodeWorkerRunner.layer` provides.
+ *
+ * @since 0.1.0
+ */
+export * as ThreadRunner from "./ThreadRunner.js"
+
+/**
+ * Workers that are threads: the other end is `ThreadRunner`, on the `WorkerRunner` of @effect/platform. Arguments and
+ * results are structured clones; buffers in them can be handed over instead (`transfer`).
+ *
+ * @since 0.1.0
+ */
+export * as ThreadWorkers from "./ThreadWorkers.js"
+
+/**
  * Every failure that a pool and its workers can have: one class per thing that a caller can do about it.
  *
  * @since 0.1.0

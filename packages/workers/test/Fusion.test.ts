@@ -114,7 +114,7 @@ describe("Fusion", () => {
       }
       assert.deepStrictEqual(
         textOnly.fused.map(({ _tag, millis }) => [_tag, millis]),
-        Array.from({ length: 4 }, () => ["Complete", 10])
+        [0, 1, 2, 3].map(() => ["Complete", 10])
       )
       assert.deepStrictEqual(both.fused, [])
       yield* TestClock.adjust("4 seconds")

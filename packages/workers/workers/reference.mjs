@@ -47,15 +47,14 @@ const write = process.stdout.write.bind(process.stdout)
 // Frames go to stdout; whatever is printed goes to stderr, so that it cannot break a frame.
 process.stdout.write = (text) => writeSync(2, text) > 0
 
-/** Waits while the other side does not read. */
-const send = (value) =>
-  new Promise((resolve) => {
-    const payload = Buffer.from(JSON.stringify(value))
-    const frame = Buffer.alloc(4 + payload.length)
-    frame.writeUInt32BE(payload.length)
-    payload.copy(frame, 4)
-    write(frame, resolve)
-  })
+/** A promise while the other side does not read, and nothing otherwise. */
+const send = (value) => {
+  const payload = JSON.stringify(value)
+  const frame = Buffer.allocUnsafe(4 + Buffer.byteLength(payload))
+  frame.writeUInt32BE(frame.length - 4)
+  frame.write(payload, 4)
+  return write(frame) ? undefined : new Promise((resolve) => process.stdout.once("drain", resolve))
+}
 
 const serve = async ({ args, command, id }) => {
   try {
@@ -67,24 +66,40 @@ const serve = async ({ args, command, id }) => {
   }
 }
 
-/** One after the other; reading waits for what was read. */
-const frames = async function*() {
-  let held = Buffer.alloc(0)
-  for await (const chunk of process.stdin) {
-    held = Buffer.concat([held, chunk])
-    while (held.length >= 4 && held.length >= 4 + held.readUInt32BE()) {
-      const end = 4 + held.readUInt32BE()
-      yield JSON.parse(held.subarray(4, end).toString())
-      held = held.subarray(end)
-    }
-  }
+const requests = []
+const requestsMax = 64
+let isBusy = false
+let hasEnded = false
+
+/** One after the other. */
+const next = async () => {
+  if (isBusy) return
+  isBusy = true
+  // oxlint-disable-next-line no-await-in-loop
+  while (requests.length > 0) await serve(requests.shift())
+  isBusy = false
+  if (hasEnded) process.exit(0)
+  process.stdin.resume()
 }
+
+let held = Buffer.alloc(0)
+process.stdin.on("data", (chunk) => {
+  held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
+  while (held.length >= 4 && held.length >= 4 + held.readUInt32BE()) {
+    const end = 4 + held.readUInt32BE()
+    requests.push(JSON.parse(held.toString("utf8", 4, end)))
+    held = held.subarray(end)
+  }
+  if (requests.length > requestsMax) process.stdin.pause()
+  void next()
+})
+process.stdin.on("end", () => {
+  hasEnded = true
+  void next()
+})
 
 // A command that computes keeps this thread from seeing that stdin was closed: another one sees that the parent is gone.
 const watch = `
 setInterval(() => process.ppid === ${process.ppid} || process.kill(process.pid, "SIGKILL"), 500)
 `
 new Worker(watch, { eval: true, stdin: false, resourceLimits: { maxOldGenerationSizeMb: 8 } }).unref()
-
-for await (const request of frames()) await serve(request)
-process.exit(0)

@@ -185,7 +185,7 @@ export class PoolCore {
   /** Gives idle workers to who waits for them, in the order in which they came. */
   private pump(): void {
     // Giving a worker may give one back at once; the loop that runs already sees it.
-    if (this.isPumping) return
+    if (this.isPumping || this.waiting === 0) return
     this.isPumping = true
     for (let goesOn = true; goesOn;) {
       goesOn = false
@@ -207,8 +207,8 @@ export class PoolCore {
   }
 
   private nextFor(worker: Worker): Waiter | undefined {
-    const [own] = worker.waiting
-    const [any] = this.queue
+    const own = firstOf(worker.waiting)
+    const any = firstOf(this.queue)
     if (own === undefined || any === undefined) return own ?? any
     return own.ticket < any.ticket ? own : any
   }
@@ -394,6 +394,13 @@ export class PoolCore {
     invariant(waiting === this.waiting, "who waits is counted")
     invariant(this.idle.size === 0 || this.queue.size === 0, "nobody waits for any worker while one is idle")
   }
+}
+
+/** Without an iterator where there is nothing to iterate over, which is most of the time. */
+const firstOf = (waiters: ReadonlySet<Waiter>): Waiter | undefined => {
+  if (waiters.size === 0) return undefined
+  const [first] = waiters
+  return first
 }
 
 const isServing = (state: WorkerState.State | undefined): boolean => state === "ready" || state === "busy"

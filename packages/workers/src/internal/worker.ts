@@ -1,7 +1,6 @@
 /** One worker as the pool sees it: its state, its link and who waits for answers of it. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as FiberId from "effect/FiberId"
 import type { Trouble, Why } from "../Recovery.js"
 import {
@@ -34,12 +33,6 @@ export interface Pending {
   onReply(reply: Reply): void
   /** There will be no answer. */
   onLost(error: ProtocolViolation | WorkerCrashed | PoolClosed): void
-}
-
-/** Moves that failed would be lost updates of the pool itself. */
-const moved = (result: Either.Either<WorkerState.Machine, unknown>): WorkerState.Machine => {
-  invariant(Either.isRight(result), "the pool makes only moves that there are")
-  return result.right
 }
 
 export class Worker implements LinkEvents {
@@ -96,16 +89,14 @@ export class Worker implements LinkEvents {
   /** Moves if there is such a move; whether there was. */
   tryMove(to: WorkerState.State, reason: WorkerState.Reason, metadata?: WorkerState.Metadata): boolean {
     if (!WorkerState.canMove(this.machine.state, to)) return false
-    const at = this.pool.now()
-    const options = metadata === undefined ? { reason, at } : { reason, at, metadata }
-    this.machine = moved(WorkerState.transition(this.machine, to, options))
+    this.machine = WorkerState.unsafeMoved(this.machine, to, reason, this.pool.now(), metadata)
     this.pool.onMoved(this)
     return true
   }
 
   move(to: WorkerState.State, reason: WorkerState.Reason, metadata?: WorkerState.Metadata): void {
     const from = this.machine.state
-    invariant(this.tryMove(to, reason, metadata), `a worker of the pool moves from ${from} to ${to}`)
+    if (!this.tryMove(to, reason, metadata)) invariant(false, `a worker of the pool moves from ${from} to ${to}`)
   }
 
   set health(health: WorkerState.Health) {

@@ -1,0 +1,2 @@
+/** A worker of piscina that echoes. */
+export default (args) => args
