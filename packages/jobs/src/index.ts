@@ -15,6 +15,20 @@ export * as EventLog from "./EventLog.js"
 export * as Job from "./Job.js"
 
 /**
+ * Jobs over HTTP: an `HttpApi` group with its handlers. A typed client and an OpenAPI page come with it.
+ *
+ * @since 0.1.0
+ */
+export * as JobApi from "./JobApi.js"
+
+/**
+ * The client of one job: what its viewer is sent, as a stream that survives lost connections.
+ *
+ * @since 0.1.0
+ */
+export * as JobClient from "./JobClient.js"
+
+/**
  * Every failure that an effect of this package can have. One class per thing that a caller can do about it.
  *
  * @since 0.1.0
