@@ -17,60 +17,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { BadRequest, Conflict, NotFound, Unavailable } from "./ApiError.js"
 import type { EventLog } from "./EventLog.js"
 import * as jobApi from "./internal/jobApi.js"
 import type { JobRunner } from "./JobRunner.js"
 import * as JobState from "./JobState.js"
 import type { JobStore } from "./JobStore.js"
 import * as JobWire from "./JobWire.js"
-
-/**
- * There is no such job: 404.
- *
- * @since 0.1.0
- * @category errors
- */
-export class NotFound extends Schema.TaggedError<NotFound>()(
-  "NotFound",
-  { message: Schema.String },
-  HttpApiSchema.annotations({ status: 404 })
-) {}
-
-/**
- * The job is in a state in which that is not possible, or there is one with this id: 409.
- *
- * @since 0.1.0
- * @category errors
- */
-export class Conflict extends Schema.TaggedError<Conflict>()(
-  "Conflict",
-  { message: Schema.String },
-  HttpApiSchema.annotations({ status: 409 })
-) {}
-
-/**
- * The body says something that cannot be: 400.
- *
- * @since 0.1.0
- * @category errors
- */
-export class BadRequest extends Schema.TaggedError<BadRequest>()(
-  "BadRequest",
-  { message: Schema.String },
-  HttpApiSchema.annotations({ status: 400 })
-) {}
-
-/**
- * Not now: the store does not answer, or too many jobs wait. 503.
- *
- * @since 0.1.0
- * @category errors
- */
-export class Unavailable extends Schema.TaggedError<Unavailable>()(
-  "Unavailable",
-  { message: Schema.String },
-  HttpApiSchema.annotations({ status: 503 })
-) {}
 
 const between = (least: number, most: number, otherwise: number) =>
   Schema.optionalWith(Schema.NumberFromString.pipe(Schema.int(), Schema.between(least, most)), {
