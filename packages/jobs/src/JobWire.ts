@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
 import * as JobEvent from "./JobEvent.js"
 import * as JobState from "./JobState.js"
@@ -115,7 +116,7 @@ export const Task = Schema.Struct({
  */
 export type Task = typeof Task.Type
 
-const timeOf = (millis: number): string => new Date(millis).toISOString()
+const timeOf = (millis: number): string => DateTime.formatIso(DateTime.unsafeMake(millis))
 
 const optionalTime = (millis: number | undefined): string | null => millis === undefined ? null : timeOf(millis)
 

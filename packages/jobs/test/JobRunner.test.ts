@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Leaks from "@spillway/testing/Leaks"
 import { advance, settle } from "@spillway/testing/Settle"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -445,6 +447,21 @@ describe("after its owner is gone", () => {
         yield* second.stop
         assert.deepInclude((yield* statusOf(at, own.id)).error, { reason: "lost", message: "the server stopped" })
       })
+    ))
+
+  it.effect("a server that stops leaves no fiber behind, and takes no time when no job runs", () =>
+    Leaks.assertNoLeaks(
+      world((at) =>
+        Effect.gen(function*() {
+          const { runner, stop } = yield* node(at, () => Effect.succeed(""))
+          const { id } = yield* runner.create(Work, "")
+          yield* runner.awaitEnd(id)
+          const before = yield* Clock.currentTimeMillis
+          yield* stop
+          assert.strictEqual(yield* Clock.currentTimeMillis, before)
+        })
+      ),
+      { rest: settle }
     ))
 
   it.effect("one whose end could not be written is found as lost when the store is back (TL8)", () =>

@@ -289,6 +289,7 @@ export const make = (
   Effect.gen(function*() {
     const log = new LogImpl(store, yield* check.resolve<Resolved>("EventLog", { ...options }, rules))
     yield* Effect.forkScoped(log.watchdog)
-    yield* Effect.acquireRelease(Effect.forkDaemon(log.commitLoop), (loop) => log.close(loop))
+    // A fiber inherits the mask of where it is forked, and this one is ended by interruption.
+    yield* Effect.acquireRelease(Effect.forkDaemon(Effect.interruptible(log.commitLoop)), (loop) => log.close(loop))
     return log
   })

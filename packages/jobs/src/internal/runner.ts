@@ -390,7 +390,8 @@ export const make = (
     const bell = yield* Queue.sliding<void>(1)
     const runner = new RunnerImpl(services, resolved, yield* randomId, bell)
     yield* Effect.acquireRelease(
-      Effect.all([Effect.forkDaemon(runner.pump), Effect.forkDaemon(runner.sweeps)]),
+      // A fiber inherits the mask of where it is forked, and these are ended by interruption.
+      Effect.all([runner.pump, runner.sweeps].map((loop) => Effect.forkDaemon(Effect.interruptible(loop)))),
       (loops) => runner.close(loops)
     )
     return runner
