@@ -61,7 +61,10 @@ export const serve = (
     const runner = yield* platform.start<ToWorker, ToPool>(closed)
     const runtime = yield* Effect.runtime()
     const runSync = Runtime.runSync(runtime)
-    const send = (message: ToPool, buffers: ReadonlyArray<ArrayBuffer>) => runSync(runner.send(0, message, buffers))
+    // What the runner does too, without an effect for each message.
+    const send = parentPort === null
+      ? (message: ToPool, buffers: ReadonlyArray<ArrayBuffer>) => runSync(runner.send(0, message, buffers))
+      : (message: ToPool, buffers: ReadonlyArray<ArrayBuffer>) => parentPort?.postMessage([1, message], buffers)
     const receive = options.idle === "block" ? received : undefined
     const server = new ThreadServer(handlers, send, Runtime.runFork(runtime), receive)
     yield* runner.run((_, message): Effect.Effect<void> | void => server.onMessage(message))

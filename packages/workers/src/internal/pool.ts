@@ -18,7 +18,7 @@ import { invariant, quietly } from "./invariant.js"
 import type { ResolvedOptions } from "./poolOptions.js"
 import { Sessions } from "./poolSessions.js"
 import { Slot } from "./slot.js"
-import type { Waiter } from "./waiter.js"
+import { firstOf, type Waiter } from "./waiter.js"
 import type { Condemnation, Worker } from "./worker.js"
 
 export class PoolCore {
@@ -394,13 +394,6 @@ export class PoolCore {
     invariant(waiting === this.waiting, "who waits is counted")
     invariant(this.idle.size === 0 || this.queue.size === 0, "nobody waits for any worker while one is idle")
   }
-}
-
-/** Without an iterator where there is nothing to iterate over, which is most of the time. */
-const firstOf = (waiters: ReadonlySet<Waiter>): Waiter | undefined => {
-  if (waiters.size === 0) return undefined
-  const [first] = waiters
-  return first
 }
 
 const isServing = (state: WorkerState.State | undefined): boolean => state === "ready" || state === "busy"

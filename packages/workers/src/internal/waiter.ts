@@ -39,3 +39,10 @@ export abstract class Waiter implements Deadline {
     this.pool.waitedEnough(this, now)
   }
 }
+
+/** Without an iterator where there is nothing to iterate over, which is most of the time. */
+export const firstOf = (waiters: ReadonlySet<Waiter>): Waiter | undefined => {
+  if (waiters.size === 0) return undefined
+  const [first] = waiters
+  return first
+}
