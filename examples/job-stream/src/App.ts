@@ -1,0 +1,80 @@
+/**
+ * The server: jobs over HTTP at `/api/tasks`, their viewers at `/ws/tasks/:id`, and a page that shows both.
+ */
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as HttpRouter from "@effect/platform/HttpRouter"
+import * as HttpServer from "@effect/platform/HttpServer"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as EventLog from "@spillway/jobs/EventLog"
+import * as JobApi from "@spillway/jobs/JobApi"
+import type { StoreFailed, StoreLocked } from "@spillway/jobs/JobError"
+import * as JobRunner from "@spillway/jobs/JobRunner"
+import type { JobStore } from "@spillway/jobs/JobStore"
+import * as JobViewer from "@spillway/jobs/JobViewer"
+import * as PostgresStore from "@spillway/jobs/PostgresStore"
+import * as SqliteStore from "@spillway/jobs/SqliteStore"
+import * as Guard from "@spillway/node/Guard"
+import * as SpillwayServer from "@spillway/node/SpillwayServer"
+import * as WebSocketRoute from "@spillway/node/WebSocketRoute"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Overflow from "spillway/Overflow"
+import * as Telemetry from "spillway/Telemetry"
+import * as Analysis from "./Analysis.js"
+import * as Page from "./Page.js"
+
+export interface Settings {
+  readonly port: number
+  /** The file of the jobs. */
+  readonly file: string
+  /** Where the jobs are instead, in PostgreSQL. */
+  readonly databaseUrl?: Redacted.Redacted | undefined
+  /** Folders below this one may be analysed. */
+  readonly readable: string
+}
+
+const params = Schema.Struct({
+  id: Schema.String,
+  since: Schema.optionalWith(Schema.NonNegativeInt.pipe((int) => Schema.compose(Schema.NumberFromString, int)), {
+    default: () => 0
+  })
+})
+
+/** A viewer of a job, after an event. Nothing is left out, however slow the client is. */
+const viewer = Effect.flatMap(
+  HttpRouter.schemaParams(params),
+  ({ id, since }) => WebSocketRoute.upgrade(JobViewer.handler(id, { since, behindEventsMax: Infinity }))
+)
+
+const routes = Effect.gen(function*() {
+  const api = yield* JobApi.httpApp("/api/tasks")
+  const page = yield* Page.routes
+  return page.pipe(
+    HttpRouter.all("/api/tasks", api),
+    HttpRouter.all("/api/tasks/*", api),
+    HttpRouter.get("/ws/tasks/:id", viewer)
+  )
+})
+
+const store = ({ databaseUrl, file }: Settings) =>
+  Layer.unwrapEffect(
+    Effect.sync((): Layer.Layer<JobStore, StoreFailed | StoreLocked | SqlError> =>
+      databaseUrl === undefined
+        ? SqliteStore.layer({ path: file })
+        : PostgresStore.layer(PgClient.PgClient).pipe(Layer.provide(PgClient.layer({ url: databaseUrl })))
+    )
+  )
+
+/** Everything that the server is, the `HttpServer` included. */
+export const layer = (settings: Settings) =>
+  Layer.unwrapScoped(Effect.map(routes, (router) => HttpServer.serve(router))).pipe(
+    Layer.provide(JobRunner.layer([Analysis.handler(settings.readable)], { shutdownGrace: "500 millis" })),
+    Layer.provide(EventLog.layer()),
+    Layer.provide(store(settings)),
+    Layer.provideMerge(SpillwayServer.layer(JobViewer.sessionOptions())),
+    Layer.provide([NodeContext.layer, Overflow.layerDefault, Telemetry.layerNoop]),
+    Layer.provideMerge(Guard.layerHttpServer({ port: settings.port, host: "127.0.0.1" }))
+  )
