@@ -9,8 +9,8 @@ export const help = `npm run simulate -- [options]
   --from N       the first seed                                   (1)
   --seed N       run this one seed and print its fingerprint
   --sessions N   clients at a time                                (100)
-  --hours H      simulated hours of faults for each seed          (0.25)
-  --pace F       factor of the mean times between what happens    (16)
+  --hours H      simulated hours of faults for each seed          (0.5)
+  --pace F       factor of the mean times between what happens    (32)
   --trace        with --seed: print each event
   --json         print the report as JSON instead of a summary
 `
