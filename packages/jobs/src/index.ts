@@ -50,6 +50,14 @@ export * as JobError from "./JobError.js"
 export * as JobEvent from "./JobEvent.js"
 
 /**
+ * The metrics of jobs, as Effect metrics of the process. Labels come from closed sets, so the number of series depends on
+ * no traffic.
+ *
+ * @since 0.1.0
+ */
+export * as JobMetrics from "./JobMetrics.js"
+
+/**
  * Runs jobs, in the scope of the application: whoever submits or follows one may leave, and it goes on.
  *
  * @since 0.1.0

@@ -7,6 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -14,6 +15,7 @@ import { makeMemory } from "../src/internal/memoryStore.js"
 import * as Job from "../src/Job.js"
 import { StoreFailed } from "../src/JobError.js"
 import * as JobEvent from "../src/JobEvent.js"
+import * as JobMetrics from "../src/JobMetrics.js"
 import { node, Work, type World, world } from "./runnerSupport.js"
 
 const statusOf = (at: World, jobId: string) =>
@@ -151,6 +153,41 @@ describe("a job", () => {
         yield* runner.awaitEnd(id)
         const events = (yield* kindsOf(at, id)).filter((kind) => kind === "PROGRESS").length
         assert.isTrue(events >= 98 && events <= 101, `${events} events`)
+      })
+    ))
+
+  it.effect("is measured: running, ended by status, its events by kind, and who follows it", () =>
+    world((at) =>
+      Effect.gen(function*() {
+        const { log, runner } = yield* node(at, (_, job) =>
+          Effect.as(Effect.zipRight(job.emit("x"), Effect.sleep(1)), ""))
+        const read = Effect.all({
+          active: Effect.map(Metric.value(JobMetrics.active), ({ value }) =>
+            value),
+          followers: Effect.map(Metric.value(JobMetrics.followers), ({ value }) => value),
+          succeeded: Effect.map(Metric.value(JobMetrics.jobs("SUCCEEDED")), ({ count }) => count),
+          durations: Effect.map(Metric.value(JobMetrics.duration("SUCCEEDED")), ({ count }) => count),
+          messages: Effect.map(Metric.value(JobMetrics.events("MESSAGE")), ({ count }) => count)
+        })
+        const before = yield* read
+        const { id } = yield* runner.create(Work, "")
+        yield* Effect.scoped(Effect.gen(function*() {
+          yield* log.reader(id, 0)
+          yield* settle
+          assert.deepStrictEqual(yield* read, {
+            ...before,
+            active: before.active + 1,
+            followers: before.followers + 1,
+            messages: before.messages + 1
+          })
+        }))
+        yield* advance("1 seconds")
+        assert.deepStrictEqual(yield* read, {
+          ...before,
+          succeeded: before.succeeded + 1,
+          durations: before.durations + 1,
+          messages: before.messages + 1
+        })
       })
     ))
 

@@ -17,6 +17,7 @@ import { AppendQueue, type Waiting } from "./appendQueue.js"
 import { within } from "./bounded.js"
 import { type Channel, Channels } from "./channels.js"
 import * as check from "./check.js"
+import * as metrics from "./jobMetrics.js"
 import { byteLengthOf } from "./plan.js"
 
 const closed = new StoreFailed({ operation: "append", why: "closed" })
@@ -202,6 +203,7 @@ class LogImpl implements EventLogShape {
       for (const [place, event] of events.entries()) {
         if (isNew[place] !== true) continue
         this.appended++
+        metrics.events[event.kind].unsafeUpdate(1, [])
         channel?.push(event, byteLengthOf(request.encoded[place]!))
       }
       if (channel !== undefined) rung.add(channel)
@@ -217,8 +219,15 @@ class LogImpl implements EventLogShape {
   reader(jobId: string, after: number): Effect.Effect<Reader, never, Scope.Scope> {
     return Effect.map(
       Effect.acquireRelease(
-        Effect.sync(() => this.channels.open(jobId)),
-        (channel) => Effect.sync(() => this.channels.close(jobId, channel))
+        Effect.sync(() => {
+          metrics.followers.unsafeModify(1, [])
+          return this.channels.open(jobId)
+        }),
+        (channel) =>
+          Effect.sync(() => {
+            metrics.followers.unsafeModify(-1, [])
+            this.channels.close(jobId, channel)
+          })
       ),
       (channel) => new ReaderImpl(this, jobId, channel, after)
     )

@@ -18,6 +18,7 @@ import { JobOver } from "../JobError.js"
 import * as JobEvent from "../JobEvent.js"
 import * as JobState from "../JobState.js"
 import type { Appended, JobRecord } from "../JobStore.js"
+import * as metrics from "./jobMetrics.js"
 
 /** Why an attempt is ended from outside. */
 export type Ending =
@@ -51,6 +52,13 @@ const entryOf = (exit: Exit.Exit<unknown, HandlerFailed>): JobEvent.Entry => {
 const patience = Schedule.exponential(100).pipe(Schedule.union(Schedule.spaced(5_000)), Schedule.upTo(60_000))
 
 const mayPass = (error: AppendError): boolean => error._tag === "StoreFailed" || error._tag === "AppendQueueFull"
+
+const measure = ({ state }: JobRecord, seconds: number): void => {
+  // Narrower than `JobState.isTerminal`, which an outcome has by what it is.
+  const status = state.status === "SUCCEEDED" || state.status === "CANCELLED" ? state.status : "FAILED"
+  metrics.jobs[status].unsafeUpdate(1, [])
+  metrics.duration[status].unsafeUpdate(seconds, [])
+}
 
 export interface Environment {
   readonly log: EventLogShape
@@ -134,13 +142,17 @@ export class Running {
   }
 
   /** The whole attempt. Never fails; what it leaves is its outcome. */
-  readonly run: Effect.Effect<void> = Effect.suspend(() =>
-    this.attempt.pipe(
+  readonly run: Effect.Effect<void> = Effect.suspend(() => {
+    metrics.active.unsafeModify(1, [])
+    return this.attempt.pipe(
       Effect.annotateLogs({ jobId: this.record.id, job: this.record.name }),
       Effect.catchAllCause((cause) => Effect.as(Effect.logError("a job could not be supervised", cause), unwritten)),
-      Effect.flatMap((outcome) => Deferred.succeed(this.outcome, outcome))
+      Effect.flatMap((outcome) => {
+        metrics.active.unsafeModify(-1, [])
+        return Deferred.succeed(this.outcome, outcome)
+      })
     )
-  )
+  })
 
   private readonly attempt: Effect.Effect<Outcome> = Effect.gen(this, function*() {
     const number = this.record.state.attempt + 1
@@ -166,6 +178,7 @@ export class Running {
     const outcome = yield* this.conclude(first, fiber.unsafePoll())
     const seconds = ((yield* Clock.currentTimeMillis) - begunAt) / 1000
     const status = outcome._tag === "ended" ? outcome.record.state.status : outcome._tag
+    if (outcome._tag === "ended") measure(outcome.record, seconds)
     yield* Effect.logInfo(`job ended: ${status} after ${seconds} s`)
     return outcome
   })
