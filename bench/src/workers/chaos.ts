@@ -132,8 +132,8 @@ const program = (options: Options, log: (line: string) => void) =>
       const pool = yield* WorkerPool.make({
         size: options.size,
         restartsMax: 1000,
-        initTimeout: "20 seconds",
-        affinity: { wait: "1 second" }
+        initTimeout: "60 seconds",
+        affinity: { wait: "5 seconds" }
       })
       const note = (pid: number | undefined) => void (pid !== undefined && pids.add(pid))
       for (const { pid } of yield* pool.workers) note(pid)

@@ -37,7 +37,11 @@ const startParent = Effect.promise(async () => {
 const pool = (options: ProcessWorkers.Options, poolOptions: WorkerPool.Options = {}) => {
   const transport = ProcessWorkers.make(options)
   return Effect.map(
-    Effect.provideService(WorkerPool.make({ name: "p", size: 1, ...poolOptions }), WorkerTransport, transport),
+    Effect.provideService(
+      WorkerPool.make({ name: "p", size: 1, initTimeout: "60 seconds", ...poolOptions }),
+      WorkerTransport,
+      transport
+    ),
     (pool) => ({ pool, transport })
   )
 }
@@ -102,7 +106,7 @@ describe("ProcessWorkers", () => {
     Effect.gen(function*() {
       const { chaos, transport } = Chaos.make(ProcessWorkers.make(node()))
       const own = yield* Effect.provideService(
-        WorkerPool.make({ name: "p", size: 2, backoffMin: "1 hour", backoffMax: "1 hour" }),
+        WorkerPool.make({ name: "p", size: 2, initTimeout: "60 seconds", backoffMin: "1 hour", backoffMax: "1 hour" }),
         WorkerTransport,
         transport
       )

@@ -6,7 +6,11 @@ import * as Effect from "effect/Effect"
 import { hasPython, node, python } from "./processes.js"
 
 const pool = (options: ProcessWorkers.Options) =>
-  Effect.provideService(WorkerPool.make({ size: 2 }), WorkerTransport, ProcessWorkers.make(options))
+  Effect.provideService(
+    WorkerPool.make({ size: 2, initTimeout: "60 seconds" }),
+    WorkerTransport,
+    ProcessWorkers.make(options)
+  )
 
 const program = Effect.gen(function*() {
   const pools = yield* Effect.all(

@@ -138,7 +138,7 @@ export const run = (
     // The scenario is over: a worker that it made slow is as fast as before.
     const slowed = world.hits.filter(({ fault }) => fault._tag === "slow")
     yield* Effect.forEach(slowed, ({ workerId }) => kit.inject(workerId, { _tag: "slow", delayMillis: 0 }))
-    const probe = pool.execute("ping", {}, { timeout: options.probeTimeout })
+    const probe = pool.execute("ping", {})
     const probed = yield* Effect.replicateEffect(Effect.either(probe), options.probes)
     const counts = yield* happened(world)
     return {
