@@ -6,8 +6,6 @@ import * as EventLog from "../src/EventLog.js"
 import type { JobRecord } from "../src/JobStore.js"
 import { JobStore } from "../src/JobStore.js"
 
-export { advance, settle } from "@spillway/testing/Settle"
-
 /** A job that somebody owns, ready to be appended to. */
 export const claimed = (jobId: string, name = "test") =>
   Effect.gen(function*() {
