@@ -74,6 +74,9 @@ export class WsConnection implements Connection, Watched {
   private readonly gathering = new Gathering()
   private compressedTaken = 0
   private readonly assembly: Assembly
+  private readonly onData = (chunk: Uint8Array): void => {
+    if (this.phase === Phase.Open && this.end === undefined) this.assembly.received(chunk, this.paused)
+  }
   private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
 
   /** In the role of the client frames are masked, which `ws` does: its callbacks say what was taken, as with compression. */
@@ -95,7 +98,7 @@ export class WsConnection implements Connection, Watched {
     ws.on("ping", onPing)
     ws.on("pong", onPong)
     // After `ws` has put on its own, which may pause the connection, and before anything is read.
-    socket.on("data", (chunk: Buffer) => this.reading(chunk))
+    socket.on("data", this.onData)
     // Nobody is there to receive: what follows stays in the socket and, beyond its buffer, with the peer.
     ws.pause()
   }
@@ -221,7 +224,7 @@ export class WsConnection implements Connection, Watched {
     if (this.phase === Phase.Open) this.phase = Phase.Closing
     this.held = undefined
     this.end ??= local
-    this.assembly.stop()
+    this.unwatch()
     this.gathering.clear()
     this.ws.terminate()
     this.report()
@@ -270,7 +273,7 @@ export class WsConnection implements Connection, Watched {
     if (this.end !== undefined) return
     const end = this.classify(code, reason)
     this.end = end
-    this.assembly.stop()
+    this.unwatch()
     // Before `attach` nothing is lost. Later a reset overtakes what waits for `resume`, which may be never.
     if (this.events !== undefined && (end._tag === "PeerReset" || end._tag === "Local")) this.held = undefined
     if (this.held === undefined) this.report()
@@ -286,8 +289,10 @@ export class WsConnection implements Connection, Watched {
     events.onClose(this.end)
   }
 
-  private reading(chunk: Uint8Array): void {
-    if (this.phase === Phase.Open && this.end === undefined) this.assembly.received(chunk, this.paused)
+  /** Follows no more messages. Node keeps a socket for a while after its end, and nothing of the session with it. */
+  private unwatch(): void {
+    this.assembly.stop()
+    this.socket.off("data", this.onData)
   }
 
   private classify(code: number, reason: Buffer): ConnectionEnd {
