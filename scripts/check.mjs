@@ -1,5 +1,5 @@
 /**
- * `npm run check`: everything that can be said about a change in about a minute. `npm run check:full` adds what takes
+ * `npm run check`: everything that can be said about a change in a few minutes. `npm run check:full` adds what takes
  * longer. Steps run in order and the first failure ends the run: what comes later would often only repeat it.
  */
 import * as Packages from "./lib/packages.mjs"
