@@ -4,7 +4,7 @@
  */
 import * as FastCheck from "effect/FastCheck"
 import { afterEach, assert, beforeEach, describe, it, vi } from "vitest"
-import { Assembly, FrameTracker, watchAssemblies } from "../src/internal/assembly.js"
+import { Assembly, FrameTracker, isWhole, watchAssemblies } from "../src/internal/assembly.js"
 import { build, type FrameSpec, more, ping, range, text } from "./raw.js"
 
 /** Whether a message is unfinished after these whole frames: the last data frame was not a final one. */
@@ -62,6 +62,29 @@ describe("FrameTracker", () => {
         })
         assert.deepStrictEqual(wrong, [])
       }
+    }
+  })
+})
+
+describe("isWhole", () => {
+  it("FR3 says no more than the tracker: wherever the bytes are cut, and `true` for what clients mostly send", () => {
+    FastCheck.assert(
+      FastCheck.property(frames, FastCheck.nat({ max: 2_000 }), (records, cut) => {
+        const whole = Buffer.concat(records.map((record) => build(toSpec(record))))
+        const bytes = whole.subarray(0, Math.min(cut, whole.length))
+        const tracker = new FrameTracker()
+        tracker.feed(bytes)
+        // A message that is begun and ended in one chunk, or a 64 bit length: left to the tracker.
+        const isSimple = records.every(({ fin, lengthAs, opcode }) => lengthAs !== 64 && (fin || opcode >= 8))
+        if (isWhole(bytes)) assert.isFalse(tracker.isUnfinished)
+        else if (isSimple) assert.isTrue(tracker.isUnfinished)
+      }),
+      { numRuns: 1_000 }
+    )
+    for (const length of [0, 1, 125, 126, 65_535]) {
+      const bytes = Buffer.concat([text("x".repeat(length)), ping("p"), text("y")])
+      assert.isTrue(isWhole(bytes), `a text of ${length} bytes, a ping and a text`)
+      assert.isFalse(isWhole(bytes.subarray(0, -1)))
     }
   })
 })

@@ -77,6 +77,24 @@ export class FrameTracker {
   }
 }
 
+/**
+ * Whether these bytes, from the start of a frame on, are whole frames and leave no message unfinished; `false` also for a
+ * frame of 64 KiB or more. What nearly every chunk is, at the cost of a look at its headers.
+ */
+export const isWhole = (chunk: Uint8Array): boolean => {
+  let at = 0
+  while (at < chunk.length) {
+    if ((chunk[at]! & (finBit | controlBit)) === 0) return false
+    // Beyond the end a byte reads as 0, and then the frame ends beyond it as well.
+    const second = chunk[at + 1]!
+    const length = second & 127
+    if (length === 127) return false
+    const payload = length < 126 ? length : 2 + (chunk[at + 2]! << 8 | chunk[at + 3]!)
+    at += ((second & maskBit) === 0 ? 2 : 6) + payload
+  }
+  return at === chunk.length
+}
+
 /** Whose messages are watched. */
 export interface Watched {
   /** A message was not finished in time. */
@@ -89,20 +107,25 @@ export const watchAssemblies = (timeoutMillis: number): EqualDeadlines<Watched> 
 
 /** Watches one peer's messages. It is told of the pauses: what we do not read, the peer cannot finish. */
 export class Assembly {
-  private readonly tracker = new FrameTracker()
+  /** While a message is unfinished. */
+  private tracker: FrameTracker | undefined = undefined
   private watching = false
 
   constructor(private readonly deadlines: EqualDeadlines<Watched>, private readonly watched: Watched) {}
 
   received(chunk: Uint8Array, paused: boolean): void {
-    const ended = this.tracker.feed(chunk)
-    if (!this.tracker.isUnfinished) this.stop()
-    else if (!paused && (ended || !this.watching)) this.start()
+    if (this.tracker === undefined && isWhole(chunk)) return
+    const tracker = this.tracker ??= new FrameTracker()
+    const ended = tracker.feed(chunk)
+    if (!tracker.isUnfinished) {
+      this.tracker = undefined
+      this.stop()
+    } else if (!paused && (ended || !this.watching)) this.start()
   }
 
   /** Reading again: the peer has its whole time once more. */
   resume(): void {
-    if (this.tracker.isUnfinished) this.start()
+    if (this.tracker !== undefined) this.start()
   }
 
   stop(): void {

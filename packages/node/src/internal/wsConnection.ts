@@ -289,7 +289,7 @@ export class WsConnection implements Connection, Watched {
     events.onClose(this.end)
   }
 
-  /** Follows no more messages. Node keeps a socket for a while after its end, and nothing of the session with it. */
+  /** Follows no more messages. Whoever still holds the socket after its end does not hold the session with it. */
   private unwatch(): void {
     this.assembly.stop()
     this.socket.off("data", this.onData)
