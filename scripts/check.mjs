@@ -3,7 +3,7 @@
  * longer. Steps run in order and the first failure ends the run: what comes later would often only repeat it.
  */
 import * as Packages from "./lib/packages.mjs"
-import { install, products } from "./lib/prepare.mjs"
+import { install } from "./lib/prepare.mjs"
 import { exitOnFailure, Failure, root, run, runModule, runNpm } from "./lib/process.mjs"
 
 const node24 = "24.21.0"
@@ -22,15 +22,12 @@ const each = async (values, step) => {
   return { code: 0 }
 }
 
+/** One program of all sources: a package for itself brings those that it imports, and they would be looked at again. */
 const diagnostics = () =>
-  each(
-    products().filter((path) => path.startsWith("packages/")),
-    (path) =>
-      runModule(
-        "@effect/language-service/cli.js",
-        ["diagnostics", "--project", `${path}/tsconfig.json`, "--format", "text", "--strict"],
-        { capture: true }
-      )
+  runModule(
+    "@effect/language-service/cli.js",
+    ["diagnostics", "--project", "tsconfig.sources.json", "--format", "text", "--strict"],
+    { capture: true }
   )
 
 /** The diagnostics and the unit tests keep one core busy each; what the former found is printed after the tests. */

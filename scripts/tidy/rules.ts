@@ -7,16 +7,26 @@ import * as Tables from "./tables.js"
 
 export type Rule = (file: File) => ReadonlyArray<string>
 
-const parse = ({ path, text }: File) => ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true)
+const parsed = new WeakMap<File, ts.SourceFile>()
+
+/** Once for each file, whatever the number of rules. */
+const parse = (file: File): ts.SourceFile => {
+  const known = parsed.get(file)
+  if (known !== undefined) return known
+  const source = ts.createSourceFile(file.path, file.text, ts.ScriptTarget.ES2022, true)
+  parsed.set(file, source)
+  return source
+}
 
 const lineOf = (node: ts.Node) => node.getSourceFile().getLineAndCharacterOfPosition(node.getStart()).line + 1
 
 const at = (file: File, line: number, message: string) => `${file.path}:${line} ${message}`
 
-/** All nodes below `node`, in order. */
-const nodes = function*(node: ts.Node): Generator<ts.Node> {
-  yield node
-  for (const child of node.getChildren()) if (!ts.isJSDoc(child)) yield* nodes(child)
+/** The node and all below it, in order. */
+const nodes = (node: ts.Node, into: Array<ts.Node> = []): ReadonlyArray<ts.Node> => {
+  into.push(node)
+  ts.forEachChild(node, (child) => void nodes(child, into))
+  return into
 }
 
 /** The modules a file imports or re-exports from, types included, with their lines. */
@@ -108,7 +118,7 @@ const nameOf = (node: ts.FunctionLikeDeclaration): string => {
 /** Functions stay within one screen. */
 export const functionLength: Rule = (file) => {
   const source = parse(file)
-  return [...nodes(source)].flatMap((node) => {
+  return nodes(source).flatMap((node) => {
     if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return []
     const lines = source.getLineAndCharacterOfPosition(node.end).line + 2 - lineOf(node)
     const name = nameOf(node as ts.FunctionLikeDeclaration)
@@ -149,7 +159,7 @@ const bannedName = (node: ts.Node): string | undefined => {
 
 /** No ambient time, randomness, timers or output: they come through Effect, so that a test can own them. */
 export const bannedNames: Rule = (file) =>
-  [...nodes(parse(file))].flatMap((node) => {
+  nodes(parse(file)).flatMap((node) => {
     const name = bannedName(node)
     if (name === undefined) return []
     if (Tables.bannedExceptions.some((exception) => exception.path === file.path && exception.name === name)) return []
@@ -170,7 +180,7 @@ const rootName = (node: ts.Expression): string => {
 
 /** No test is left focused or switched off. `skipIf` with a condition is fine: it says when. */
 export const testMarkers: Rule = (file) =>
-  [...nodes(parse(file))].flatMap((node) =>
+  nodes(parse(file)).flatMap((node) =>
     ts.isPropertyAccessExpression(node) && markers.has(node.name.text) && testRoots.has(rootName(node))
       ? [at(file, lineOf(node), `leaves .${node.name.text} in a test`)]
       : []
@@ -178,7 +188,7 @@ export const testMarkers: Rule = (file) =>
 
 /** Names of tests state behaviour, and say nothing about where the question came from. */
 export const testNames: Rule = (file) =>
-  [...nodes(parse(file))].flatMap((node) => {
+  nodes(parse(file)).flatMap((node) => {
     if (!ts.isCallExpression(node) || !testRoots.has(rootName(node))) return []
     const title = node.arguments[0]
     if (title === undefined || !(ts.isStringLiteralLike(title) || ts.isTemplateExpression(title))) return []
