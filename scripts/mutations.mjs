@@ -26,8 +26,8 @@ export const mutations = [
   {
     name: "a lost byte in the accounting of evictions",
     path: queue,
-    from: "      this.countedItems--\n      this.countedBytes -= ring.bytesAt(ring.head)\n    }\n    if (aged)",
-    to: "      this.countedItems--\n      this.countedBytes -= ring.bytesAt(ring.head) - 1\n    }\n    if (aged)"
+    from: "this.shift(ring, ring.bytesAt(ring.head))",
+    to: "this.shift(ring, ring.bytesAt(ring.head) - 1)"
   },
   {
     name: "a leaked waiter: an interrupted offer stays in the list",
@@ -135,15 +135,15 @@ export const mutations = [
   {
     name: "control does not go first",
     path: queue,
-    from:
-      "    if (this.isReady(this.control, now)) return this.control\n    if (this.isReady(this.critical, now)) return this.critical\n",
-    to:
-      "    if (this.isReady(this.critical, now)) return this.critical\n    if (this.isReady(this.control, now)) return this.control\n"
+    from: "    if ((waiting & controlBit) !== 0 && this.isReady(this.control, now)) return this.control\n" +
+      "    if ((waiting & criticalBit) !== 0 && this.isReady(this.critical, now)) return this.critical\n",
+    to: "    if ((waiting & criticalBit) !== 0 && this.isReady(this.critical, now)) return this.critical\n" +
+      "    if ((waiting & controlBit) !== 0 && this.isReady(this.control, now)) return this.control\n"
   },
   {
     name: "a stalled write is never noticed",
     path: writer,
-    from: "      this.owner.host.arm(this.owner, this.owner.timers.stallCheckAt)\n",
+    from: "      host.arm(owner, owner.timers.stallCheckAt)\n",
     to: ""
   },
   {

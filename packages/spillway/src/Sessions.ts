@@ -149,7 +149,8 @@ export interface Snapshot {
 }
 
 /**
- * Memory that all sessions of an owner hold for their peers, in encoded bytes.
+ * What all sessions of an owner hold: memory for their peers, in encoded bytes, and deadlines. All are 0 when no session
+ * is left.
  *
  * @since 0.1.0
  * @category models
@@ -159,6 +160,8 @@ export interface Memory {
   readonly chargedBytes: number
   /** Payloads of queued messages: a frame counts once, however many outboxes hold it. */
   readonly heldBytes: number
+  /** Sessions that have a deadline to come (ping, idleness, expiry, stall). */
+  readonly deadlines: number
 }
 
 /**

@@ -136,10 +136,14 @@ describe("Budget", () => {
         const hub = yield* Effect.orDie(Effect.provideService(Hub.make(), Sessions, rig.sessions))
         yield* hub.broadcast(important(payload(100)))
         yield* hub.broadcast(critical(payload(7)))
-        assert.deepStrictEqual(rig.sessions.memory, { chargedBytes: chargedBytes + 5 * 107, heldBytes: 107 })
+        assert.deepStrictEqual(rig.sessions.memory, {
+          chargedBytes: chargedBytes + 5 * 107,
+          heldBytes: 107,
+          deadlines: 5
+        })
         yield* Effect.forEach(pairs, ({ client }) => client.unstall)
         yield* advance("1 second")
-        assert.deepStrictEqual(rig.sessions.memory, { chargedBytes: 0, heldBytes: 0 })
+        assert.deepStrictEqual(rig.sessions.memory, { chargedBytes: 0, heldBytes: 0, deadlines: 5 })
       })
   )
 

@@ -6,7 +6,19 @@ import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type { DrainOptions, DrainSummary } from "../src/Sessions.js"
-import { advance, clog, control, critical, type Handler, idle, type Pair, type Rig, test, withRig } from "./support.js"
+import {
+  advance,
+  clog,
+  control,
+  critical,
+  type Handler,
+  idle,
+  type Pair,
+  type Rig,
+  settle,
+  test,
+  withRig
+} from "./support.js"
 
 const announce: DrainOptions["announce"] = ({ afterMillis, jitterMillis }) => control(`${afterMillis} ${jitterMillis}`)
 
@@ -94,6 +106,28 @@ describe("phases", () => {
         const summary = yield* Fiber.join(drain)
         assert.deepInclude(summary, { exits: { ServerDraining: 40 }, forced: 40, stuck: [] })
         assert.isAtMost(summary.durationMillis, 500 + 4 * 250 + 50)
+      })
+  )
+})
+
+describe("the total", () => {
+  test(
+    "is the end: a session that was ending before, and takes longer, is terminated at it and counted",
+    {},
+    (rig) =>
+      Effect.gen(function*() {
+        const [pair] = yield* open(rig, 1, hung, true)
+        yield* pair!.session.close()
+        yield* settle
+        const drain = yield* Effect.fork(rig.sessions.drain({ total: "1 second" }))
+        yield* advance(999)
+        assert.isUndefined(yield* pair!.client.ended)
+        yield* advance(1)
+        assert.deepInclude(yield* Fiber.join(drain), { sessions: 1, terminated: 1, durationMillis: 1_000 })
+        assert.isDefined(yield* pair!.client.ended)
+        // What is left of its own ending, which was asked to hurry at 900 ms.
+        yield* advance("1 second")
+        assert.strictEqual(rig.sessions.size, 0)
       })
   )
 })

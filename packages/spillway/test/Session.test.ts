@@ -1,11 +1,13 @@
 import { assert, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Frame from "../src/Frame.js"
 import * as Message from "../src/Message.js"
+import * as Outcome from "../src/Outcome.js"
 import * as Overflow from "../src/Overflow.js"
 import * as Session from "../src/Session.js"
 import { advance, bulk, clog, control, critical, endOf, important, payload, settle, test, texts } from "./support.js"
@@ -227,6 +229,23 @@ describe("outbound", () => {
         yield* endOf(pair.session, pair.client.reset)
         assert.deepStrictEqual(yield* Fiber.join(send), { _tag: "Rejected", reason: "Closed" })
         assert.deepStrictEqual(yield* Fiber.join(deliver), { _tag: "Rejected", reason: "Closed" })
+      })
+  )
+
+  test(
+    "those who wait are told at once that the session ends, not when its flush is over",
+    { session: small },
+    (rig) =>
+      Effect.gen(function*() {
+        const pair = yield* rig.open()
+        yield* clog(pair)
+        for (let i = 0; i < 10; i++) yield* pair.session.send(critical("x"))
+        const send = yield* Effect.fork(pair.session.send(critical("waits")))
+        yield* settle
+        yield* pair.session.close()
+        yield* settle
+        assert.strictEqual(pair.session.state, "draining")
+        assert.deepStrictEqual(send.unsafePoll(), Exit.succeed(Outcome.rejected("Closed")))
       })
   )
 

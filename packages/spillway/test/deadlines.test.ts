@@ -2,6 +2,19 @@ import { assert, it } from "@effect/vitest"
 import * as FastCheck from "effect/FastCheck"
 import { type DeadlineEntry, Deadlines } from "../src/internal/deadlines.js"
 
+it.prop(
+  "whichever entries are removed, the others come up in order",
+  [FastCheck.array(FastCheck.tuple(FastCheck.nat(1_000), FastCheck.boolean()), { minLength: 8, maxLength: 40 })],
+  ([specs]) => {
+    const deadlines = new Deadlines<DeadlineEntry>()
+    const entries = specs.map((): DeadlineEntry => ({ dueAt: Infinity, heapIndex: -1 }))
+    for (const [i, [dueAt]] of specs.entries()) deadlines.ensure(entries[i]!, dueAt)
+    for (const [i, [, isRemoved]] of specs.entries()) if (isRemoved) deadlines.remove(entries[i]!)
+    const left = specs.filter(([, isRemoved]) => !isRemoved).map(([dueAt]) => dueAt).sort((a, b) => a - b)
+    assert.deepStrictEqual(left.map(() => deadlines.popDue(1_000)?.dueAt), left)
+  }
+)
+
 const command = FastCheck.record({
   does: FastCheck.constantFrom("ensure", "ensure", "ensure", "remove", "pop"),
   entry: FastCheck.nat(15),

@@ -19,6 +19,17 @@ it.prop("the ring is a queue: items and bytes agree with an array after every st
   assert.strictEqual(inbox.received, steps.filter((bytes) => bytes >= 0).length)
 })
 
+it("a reader that is gone gives its place to the next one", () => {
+  const inbox = new Inbox()
+  const woken: Array<string> = []
+  const wait = (name: string, isGone: boolean) =>
+    inbox.wait({ isGone, wake: () => woken.push(name) } as unknown as Reader)
+  wait("gone", true)
+  wait("next", false)
+  inbox.push(new Inbound(new Uint8Array(1), true))
+  assert.deepStrictEqual(woken, ["next"])
+})
+
 it("every waiting reader is woken once, by a message or by the end", () => {
   const inbox = new Inbox()
   const woken: Array<string> = []

@@ -139,7 +139,7 @@ export const assertNothingLeft = (rig: Rig, stuckFibers = 0): Effect.Effect<void
     assert.strictEqual(snapshot.sessions, 0)
     assert.strictEqual(snapshot.totals.outboxItems + snapshot.totals.outboxBytes, 0)
     assertConserved(snapshot.totals.lanes)
-    assert.deepStrictEqual(rig.sessions.memory, { chargedBytes: 0, heldBytes: 0 })
+    assert.deepStrictEqual(rig.sessions.memory, { chargedBytes: 0, heldBytes: 0, deadlines: 0 })
     assert.deepStrictEqual(yield* rig.memory.defects, [])
     assert.deepStrictEqual(yield* rig.memory.pending, { connections: 0, backlog: 0, bytes: 0, timers: 0 })
     assert.strictEqual(rig.fibers().length, stuckFibers, "fibers left")

@@ -13,6 +13,7 @@ import { type Policy, type PolicyOf, withTopicKey } from "./hubPolicy.js"
 import { Watcher } from "./hubPresence.js"
 import { Retained } from "./hubRetained.js"
 import { invariant } from "./invariant.js"
+import type { Reading } from "./sessionHost.js"
 
 export interface Limits {
   readonly topicsPerSessionMax: number
@@ -20,6 +21,12 @@ export interface Limits {
   readonly retainedItemsMax: number
   readonly retainedBytesMax: number
   readonly presenceEventsMax: number
+}
+
+/** A session, with what the hub can use of one of our own. */
+type MemberSession = Session & {
+  readonly conflates?: boolean
+  readonly offerAt?: (message: Message, reading: Reading) => Outcome
 }
 
 class Member {
@@ -30,7 +37,7 @@ class Member {
   /** The last publication that was offered to it. */
   stamp = 0
 
-  constructor(readonly session: Session & { readonly conflates?: boolean }) {}
+  constructor(readonly session: MemberSession) {}
 
   get subscriptions(): number {
     return this.topics.size + (this.prefixes?.size ?? 0)
@@ -87,14 +94,17 @@ export type Each = (session: Session, outcome: Outcome) => void
 /** Offers one message to one session after the other. */
 export class Publication {
   readonly counts = new Counts()
+  private readonly reading: Reading = { host: undefined, now: 0 }
   private outcomes: Array<readonly [Session, Outcome]> | undefined
 
   constructor(private readonly message: Message, private readonly each: Each | undefined) {
     this.outcomes = each === undefined ? undefined : []
   }
 
-  offer(session: Session, message: Message = this.message): void {
-    const outcome = session.unsafeOffer(message)
+  offer(session: MemberSession, message: Message = this.message): void {
+    const outcome = session.offerAt === undefined
+      ? session.unsafeOffer(message)
+      : session.offerAt(message, this.reading)
     this.counts.note(outcome)
     if (this.outcomes !== undefined) this.outcomes.push([session, outcome])
   }

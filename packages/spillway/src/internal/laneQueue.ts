@@ -65,7 +65,15 @@ const markOf = (ratio: number, max: number): number => {
   return mark
 }
 
+const controlBit = 1
+const criticalBit = 2
+const importantBit = 4
+const bulkBit = 8
+
 export class LaneQueue<A> {
+  /** Messages and bytes queued in all lanes. */
+  queuedItems = 0
+  queuedBytes = 0
   /** Items and bytes of all lanes but `control`. */
   countedItems = 0
   countedBytes = 0
@@ -80,6 +88,8 @@ export class LaneQueue<A> {
   lastSeq = 0
   lastEnqueuedAt = 0
 
+  /** A bit for each lane that holds a message: an offer or a take looks at no other lane's ring, of thousands of queues. */
+  private waiting = 0
   private readonly control: Ring<A>
   private readonly critical: Ring<A>
   private readonly important: Ring<A>
@@ -96,16 +106,6 @@ export class LaneQueue<A> {
     this.bulk = new Ring(3, options.rules[3])
     this.refuseItems = markOf(options.refuseBulkAbove, options.itemsMax)
     this.refuseBytes = markOf(options.refuseBulkAbove, options.bytesMax)
-  }
-
-  /** Messages queued in all lanes. */
-  get queuedItems(): number {
-    return this.countedItems + this.control.queuedItems
-  }
-
-  /** Bytes queued in all lanes. */
-  get queuedBytes(): number {
-    return this.countedBytes + this.control.queuedBytes
   }
 
   /** How full the counted lanes are, by items or by bytes, whichever is more. Between 0 and 1. */
@@ -160,6 +160,9 @@ export class LaneQueue<A> {
     const ownMs = ring.rule.maxAgeMs
     ring.offered++
     ring.push(item, bytes, key, ring.offered, now, now + (maxAgeMs < ownMs ? maxAgeMs : ownMs))
+    this.waiting |= 1 << lane
+    this.queuedItems++
+    this.queuedBytes += bytes
     if (lane !== 0) {
       this.countedItems++
       this.countedBytes += bytes
@@ -188,13 +191,23 @@ export class LaneQueue<A> {
     this.lastBytes = bytes
     this.lastSeq = ring.seqAt(head)
     this.lastEnqueuedAt = ring.enqueuedAt(head)
-    if (lane >= 2) this.importantRun = lane === 2 && this.bulk.head !== this.bulk.tail ? this.importantRun + 1 : 0
+    if (lane >= 2) this.importantRun = lane === 2 && (this.waiting & bulkBit) !== 0 ? this.importantRun + 1 : 0
+    ring.taken++
+    return this.shift(ring, bytes)
+  }
+
+  /** Removes the oldest message of a lane, which has this many bytes. */
+  private shift(ring: Ring<A>, bytes: number): A {
+    const lane = ring.lane
+    this.queuedItems--
+    this.queuedBytes -= bytes
     if (lane !== 0) {
       this.countedItems--
       this.countedBytes -= bytes
     }
-    ring.taken++
-    return ring.shift()
+    const item = ring.shift(bytes)
+    if (ring.head === ring.tail) this.waiting &= ~(1 << lane)
+    return item
   }
 
   /** Bytes of the message that `take` would return, or -1. */
@@ -255,11 +268,9 @@ export class LaneQueue<A> {
         const bytes = ring.bytesAt(ring.head)
         const seq = ring.seqAt(ring.head)
         ring.returned++
-        rest.push({ item: ring.shift(), lane: ring.lane, bytes, seq })
+        rest.push({ item: this.shift(ring, bytes), lane: ring.lane, bytes, seq })
       }
     }
-    this.countedItems = 0
-    this.countedBytes = 0
     this.trim()
     return rest
   }
@@ -280,11 +291,19 @@ export class LaneQueue<A> {
     for (let lane: number = 0; lane < 4; lane++) {
       const ring = this.ring(lane as LaneIndex)
       ring.check()
+      invariant(
+        ((this.waiting >> lane) & 1) === (ring.queuedItems > 0 ? 1 : 0),
+        "a lane is marked exactly while it holds any"
+      )
       if (lane === 0) continue
       items += ring.queuedItems
       bytes += ring.queuedBytes
     }
     invariant(items === this.countedItems && bytes === this.countedBytes, "totals are the sum of the lanes")
+    invariant(
+      this.queuedItems === items + this.control.queuedItems && this.queuedBytes === bytes + this.control.queuedBytes,
+      "what is queued is the sum of all lanes"
+    )
     invariant(items <= itemsMax && bytes <= bytesMax, "I1: the counted lanes stay within the bound")
     invariant(this.control.queuedItems <= reserveItems, "I1: control stays within its reserve (items)")
     invariant(this.control.queuedBytes <= reserveBytes, "I1: control stays within its reserve (bytes)")
@@ -318,11 +337,12 @@ export class LaneQueue<A> {
 
   /** The lane to take from next, with a head that is not too old. */
   private pick(now: number): Ring<A> | undefined {
-    if (this.countedItems === 0 && this.control.head === this.control.tail) return undefined
-    if (this.isReady(this.control, now)) return this.control
-    if (this.isReady(this.critical, now)) return this.critical
-    const importantReady = this.isReady(this.important, now)
-    const bulkReady = this.isReady(this.bulk, now)
+    const waiting = this.waiting
+    if (waiting === 0) return undefined
+    if ((waiting & controlBit) !== 0 && this.isReady(this.control, now)) return this.control
+    if ((waiting & criticalBit) !== 0 && this.isReady(this.critical, now)) return this.critical
+    const importantReady = (waiting & importantBit) !== 0 && this.isReady(this.important, now)
+    const bulkReady = (waiting & bulkBit) !== 0 && this.isReady(this.bulk, now)
     if (!importantReady) return bulkReady ? this.bulk : undefined
     const share = this.options.importantPerBulk
     return bulkReady && share !== 0 && this.importantRun >= share ? this.bulk : this.important
@@ -338,13 +358,9 @@ export class LaneQueue<A> {
   }
 
   private shed(ring: Ring<A>, aged: boolean): void {
-    if (ring.lane !== 0) {
-      this.countedItems--
-      this.countedBytes -= ring.bytesAt(ring.head)
-    }
     if (aged) ring.expired++
     else ring.evicted++
-    const item = ring.shift()
+    const item = this.shift(ring, ring.bytesAt(ring.head))
     this.listener.onShed(item, ring.lane, aged ? "expired" : "evicted")
   }
 
@@ -388,6 +404,7 @@ export class LaneQueue<A> {
     ring.conflated++
     const expires = now + (maxAgeMs < rule.maxAgeMs ? maxAgeMs : rule.maxAgeMs)
     const old = ring.replace(position, item, bytes, now, expires)
+    this.queuedBytes += more
     if (lane !== 0) this.countedBytes += more
     this.notePeak()
     this.listener.onShed(old, lane, "conflated")

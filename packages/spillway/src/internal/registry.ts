@@ -39,6 +39,9 @@ import { TurnScheduler } from "./turnScheduler.js"
 /** Most that a single timer can wait; longer waits are taken in steps. */
 const timerMillisMax = 2_000_000_000
 
+/** Sessions that are pumped before the clock is asked again: well under a millisecond. */
+const pumpsPerReading = 64
+
 const queueOptionsOf = (options: Resolved, policy: Policy): LaneQueueOptions => {
   const { bulk, control, critical, important } = policy.lanes
   const rule = (lane: typeof bulk) => ({ whenFull: lane.whenFull, maxAgeMs: Duration.toMillis(lane.maxAge) })
@@ -70,7 +73,7 @@ export class Registry implements SessionHost {
   onEmpty: (() => void) | undefined = undefined
   /** Called when a session has left, while a drain counts them. */
   onLeave: ((session: SessionImpl, report: DrainReport) => void) | undefined = undefined
-  private readonly deadlines = new Deadlines<SessionImpl>()
+  readonly deadlines = new Deadlines<SessionImpl>()
   private readonly turns: TurnScheduler | undefined
   private dirty: Array<SessionImpl> = []
   private onRearm: (() => void) | undefined = undefined
@@ -116,7 +119,11 @@ export class Registry implements SessionHost {
     const dirty = this.dirty
     if (dirty.length === 0) return
     this.dirty = []
-    for (const session of dirty) session.pump()
+    let now = 0
+    for (let i = 0; i < dirty.length; i++) {
+      if (i % pumpsPerReading === 0) now = this.clock.unsafeCurrentTimeMillis()
+      dirty[i]!.pump(now)
+    }
   }
 
   arm(session: SessionImpl, dueAt: number): void {
@@ -351,7 +358,8 @@ export const make = (
         return registry.phase === "accepting" && !registry.isRefusing
       },
       get memory() {
-        return { chargedBytes: registry.ledger.chargedBytes, heldBytes: registry.ledger.heldBytes }
+        const { deadlines, ledger } = registry
+        return { chargedBytes: ledger.chargedBytes, heldBytes: ledger.heldBytes, deadlines: deadlines.size }
       },
       unsafeRefuse: (isRefusing) => {
         registry.isRefusing = isRefusing

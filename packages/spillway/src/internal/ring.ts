@@ -134,14 +134,14 @@ export class Ring<A> {
     this.queuedBytes += bytes
   }
 
-  /** Removes the oldest message. The ring must not be empty. */
-  shift(): A {
+  /** Removes the oldest message, which has this many bytes. The ring must not be empty. */
+  shift(bytes: number): A {
     const slot = this.head & (this.capacity - 1)
     const item = this.items[slot]!
     this.items[slot] = undefined
     if (this.keys !== undefined) this.keys[slot] = undefined
     this.head = (this.head + 1) | 0
-    this.queuedBytes -= this.numbers[slot << 2]! | 0
+    this.queuedBytes -= bytes
     return item
   }
 

@@ -23,7 +23,7 @@ import { suspended, wokenWithin } from "./bounded.js"
 import { type InboundLimit, inboundLimit } from "./inboundLimit.js"
 import { Inbound, Inbox, Reader } from "./inbox.js"
 import type { Ending } from "./sessionEnding.js"
-import type { Hosted, SessionHost } from "./sessionHost.js"
+import type { Hosted, Reading, SessionHost } from "./sessionHost.js"
 import { stats } from "./sessionStats.js"
 import type { TaskRecord } from "./sessionTasks.js"
 import { forkTask } from "./sessionTasks.js"
@@ -136,8 +136,17 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     return this.writer.deliver(message)
   }
 
-  pump(): void {
-    this.writer.pump()
+  /** For one message to many sessions: the clock is asked once for all sessions of a host. */
+  offerAt(message: Message, reading: Reading): Outcome {
+    if (reading.host !== this.host) {
+      reading.host = this.host
+      reading.now = this.host.clock.unsafeCurrentTimeMillis()
+    }
+    return this.writer.offerAt(message, reading.now)
+  }
+
+  pump(now: number): void {
+    this.writer.pump(now)
   }
 
   /** Connection event: the kernel has taken everything. */

@@ -16,9 +16,15 @@ import type { SlowOptions } from "./slow.js"
 /** A session as its host sees it. */
 export interface Hosted extends DeadlineEntry {
   /** Writes what can be written. */
-  pump(): void
+  pump(now: number): void
   /** Looks at all deadlines. `lateMillis` is how late the host itself woke up. */
   onDue(now: number, lateMillis: number): void
+}
+
+/** The time that the clock of a host told last. */
+export interface Reading {
+  host: SessionHost | undefined
+  now: number
 }
 
 export interface SessionHost {

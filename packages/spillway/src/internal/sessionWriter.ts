@@ -88,8 +88,12 @@ export class SessionWriter {
   }
 
   unsafeOffer(message: Message): Outcome {
+    return this.offerAt(message, this.now)
+  }
+
+  /** `unsafeOffer` by whoever knows what time it is. */
+  offerAt(message: Message, now: number): Outcome {
     if (this.sealed) return Outcomes.rejected("Closed")
-    const now = this.owner.host.clock.unsafeCurrentTimeMillis()
     const lane = Lane.toIndex(message.lane)
     const code = this.outbox.offer(
       message.frame,
@@ -225,35 +229,30 @@ export class SessionWriter {
    * Late binding: nothing is taken from the lanes while bytes of an earlier write are still in the process, so what waits
    * can still be overtaken or shed.
    */
-  pump(): void {
+  pump(now: number = this.now): void {
     // Taking may admit waiting offers; this pump sees them itself.
     this.dirty = true
-    const isEmpty = this.writeBatches()
+    const isEmpty = this.writeBatches(now)
     this.dirty = false
     if (isEmpty === undefined) this.onOffered()
     else if (isEmpty && this.onDrained !== undefined) this.onDrained()
   }
 
   /** `true`: nothing is left; `false`: the connection is busy or gone; `undefined`: others shall run first. */
-  private writeBatches(): boolean | undefined {
+  private writeBatches(now: number): boolean | undefined {
     for (let batch = 0; batch < batchesPerPump; batch++) {
       if (this.inFlight || this.stopped || !this.owner.linkAlive) return false
-      if (!this.writeBatch()) return true
+      if (!this.writeBatch(now)) return true
       if (this.outbox.queue.queuedItems === 0 && this.outbox.waiterCount === 0) return !this.inFlight
     }
     return undefined
   }
 
   /** Hands at most `belowLaneBytes` (or one larger message) to the connection. `false` when there was nothing to send. */
-  private writeBatch(): boolean {
+  private writeBatch(now: number): boolean {
     const { outbox, owner } = this
-    const connection = owner.connection
+    const { connection, host } = owner
     const queue = outbox.queue
-    const now = owner.host.clock.unsafeCurrentTimeMillis()
-    const taken0 = queue.takenOf(0)
-    const taken1 = queue.takenOf(1)
-    const taken2 = queue.takenOf(2)
-    const taken3 = queue.takenOf(3)
     let item = outbox.take(now)
     if (item === undefined) {
       // What was queued may just have expired.
@@ -261,13 +260,24 @@ export class SessionWriter {
       return false
     }
     let room = belowLaneBytes
-    owner.host.telemetry.sojourn(queue.lastLane, now - queue.lastEnqueuedAt)
+    let control = 0
+    let critical = 0
+    let important = 0
+    let bulk = 0
+    host.telemetry.sojourn(queue.lastLane, now - queue.lastEnqueuedAt)
     connection.cork()
     do {
       room -= queue.lastBytes
-      const frame = frameOf(item)
-      if (item instanceof Tracked) (this.tracked ??= []).push(item)
-      owner.host.ledger.release(frame)
+      if (queue.lastLane === 2) important++
+      else if (queue.lastLane === 3) bulk++
+      else if (queue.lastLane === 1) critical++
+      else control++
+      let frame = item
+      if (frame instanceof Tracked) {
+        ;(this.tracked ??= []).push(frame)
+        frame = frame.frame
+      }
+      host.ledger.release(frame)
       connection.write(frame, queue.lastSeq)
       item = outbox.take(now, room)
     } while (item !== undefined)
@@ -277,14 +287,9 @@ export class SessionWriter {
     if (connection.uncork()) this.sent(now)
     else {
       this.inFlight = true
-      this.inFlightByLane = [
-        queue.takenOf(0) - taken0,
-        queue.takenOf(1) - taken1,
-        queue.takenOf(2) - taken2,
-        queue.takenOf(3) - taken3
-      ]
-      this.owner.timers.sendStarted(now, connection.writeProgress)
-      this.owner.host.arm(this.owner, this.owner.timers.stallCheckAt)
+      this.inFlightByLane = [control, critical, important, bulk]
+      owner.timers.sendStarted(now, connection.writeProgress)
+      host.arm(owner, owner.timers.stallCheckAt)
     }
     return true
   }
