@@ -56,6 +56,12 @@ export interface SessionOptions {
    * full, the peer is not to blame: then it is the time in which the handler must read something. Default 300 s.
    */
   readonly receiveTimeout?: Duration.DurationInput
+  /**
+   * Keeps what is urgent from waiting behind what was written long ago, in the buffers of the kernel and the network: so
+   * much more time than the shortest seen may bytes take to arrive, told by pings, at most one each 4 to 16 KiB; the rest
+   * waits in the lanes. 50 ms is a good value. A peer that answers no ping is given up after `sendTimeout`. Default off.
+   */
+  readonly deliveryDelay?: Duration.DurationInput
   /** No byte written for so long while bytes wait (4009). Default 5 s. */
   readonly sendTimeout?: Duration.DurationInput
   /** Time between WebSocket pings; the first comes after a random half to one and a half of it. Default 25 s. */
@@ -110,6 +116,7 @@ export interface Resolved {
   readonly idleTimeout: number
   readonly idleActivity: "messages and pongs" | "messages"
   readonly receiveTimeout: number
+  readonly deliveryDelay: number
   readonly sendTimeout: number
   readonly pingInterval: number
   readonly pongTimeout: number
@@ -149,6 +156,7 @@ export const defaults: Resolved = Object.freeze({
   idleTimeout: Infinity,
   idleActivity: "messages and pongs",
   receiveTimeout: 300_000,
+  deliveryDelay: Infinity,
   sendTimeout: 5_000,
   pingInterval: 25_000,
   pongTimeout: 10_000,
@@ -185,6 +193,7 @@ const periods = [
   "inboundBurst",
   "idleTimeout",
   "receiveTimeout",
+  "deliveryDelay",
   "sendTimeout",
   "pingInterval",
   "pongTimeout",

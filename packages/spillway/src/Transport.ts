@@ -50,8 +50,8 @@ export interface ConnectionEvents {
   onMessage(data: Uint8Array, binary: boolean): void
   /** All bytes written before the last `uncork` that returned `false` were taken by the kernel. */
   onFlushed(): void
-  /** The peer answered a ping. */
-  onPong(): void
+  /** The peer answered a ping; with the payload of the last one that it answers. */
+  onPong(payload?: Uint8Array): void
   /** The peer sent a ping, which the transport has answered. Only transports whose peers can. */
   onPing?(): void
   /** The connection ended. Called exactly once; nothing is called afterwards. */
@@ -93,8 +93,8 @@ export interface Connection {
   pause(): void
   /** Reads again. Messages may be delivered before this returns. */
   resume(): void
-  /** Sends a WebSocket ping. */
-  ping(): void
+  /** Sends a WebSocket ping, behind everything that was written. The payload, at most 125 bytes, comes back with its pong. */
+  ping(payload?: Uint8Array): void
   /**
    * Starts the close handshake after everything written so far; reads again if paused. `code` must be one that may be
    * sent (not 1005, 1006, 1015), `reason` at most 123 bytes of UTF-8. Messages that arrive later are dropped.

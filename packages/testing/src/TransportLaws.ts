@@ -87,6 +87,7 @@ export const all = {
   pauseHidesControl: law("close frames and pongs are not seen while paused", reading.pauseHidesControl),
   droppedAfterClose: law("messages that arrive after close are dropped", reading.droppedAfterClose),
   pongIsReported: law("a ping that the peer answers is reported once", reading.pongIsReported),
+  pongReturnsPayload: law("a pong carries what its ping carried", reading.pongReturnsPayload),
   pingOvertakesNothing: law("a ping overtakes nothing that was written before it", reading.pingOvertakesNothing),
   oneCorkInOrder: law(
     "frames arrive in the order they were written, text as text, binary as binary, sequence numbers filled in",

@@ -32,7 +32,7 @@ const replaced = (inner: Connection, members: Wrap): Connection =>
       },
       pause: () => inner.pause(),
       resume: () => inner.resume(),
-      ping: () => inner.ping(),
+      ping: (payload) => inner.ping(payload),
       close: (code, reason) => inner.close(code, reason),
       terminate: () => inner.terminate()
     } satisfies Connection,
@@ -42,7 +42,7 @@ const replaced = (inner: Connection, members: Wrap): Connection =>
 const forwarding = (events: ConnectionEvents): ConnectionEvents => ({
   onMessage: (data, binary) => events.onMessage(data, binary),
   onFlushed: () => events.onFlushed(),
-  onPong: () => events.onPong(),
+  onPong: (payload) => events.onPong(payload),
   onClose: (end) => events.onClose(end)
 })
 
@@ -275,6 +275,13 @@ const doubles: Readonly<Record<LawName, Readonly<Record<string, Wrap>>>> = {
     "tells no pong": telling(() => ({ onPong: () => {} })),
     "tells a pong twice": telling((events) => ({ onPong: () => (events.onPong(), events.onPong()) })),
     "tells a pong for every ping": pongsAtOnce(soon)
+  },
+  pongReturnsPayload: {
+    "forgets what a ping carried": telling((events) => ({ onPong: () => events.onPong() })),
+    "returns what the first ping carried": telling((events) => {
+      let first: Uint8Array | undefined
+      return { onPong: (payload) => events.onPong(first ??= payload) }
+    })
   },
   pingOvertakesNothing: { "sends pings ahead": pongsAtOnce(soon) },
   oneCorkInOrder: {

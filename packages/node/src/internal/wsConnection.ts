@@ -197,11 +197,11 @@ export class WsConnection implements Connection, Watched {
     this.ws.resume()
   }
 
-  ping(): void {
+  ping(payload?: Uint8Array): void {
     if (this.phase !== Phase.Open || this.ws.readyState !== WS.WebSocket.OPEN) return
     // What was written before it goes before it.
     this.gathering.flush(this.socket)
-    this.ws.ping()
+    this.ws.ping(payload)
   }
 
   close(code: number, reason: string): void {
@@ -258,8 +258,8 @@ export class WsConnection implements Connection, Watched {
   }
 
   /** @internal */
-  ponged(): void {
-    if (this.phase !== Phase.Closed) this.events?.onPong()
+  ponged(payload: Uint8Array): void {
+    if (this.phase !== Phase.Closed) this.events?.onPong(payload)
   }
 
   /** @internal */
@@ -346,8 +346,8 @@ function onPing(this: WS.WebSocket): void {
   ;(this as OwnedSocket).owner!.pinged()
 }
 
-function onPong(this: WS.WebSocket): void {
-  ;(this as OwnedSocket).owner!.ponged()
+function onPong(this: WS.WebSocket, payload: Buffer): void {
+  ;(this as OwnedSocket).owner!.ponged(payload)
 }
 
 const report = (connection: WsConnection): void => connection.report()

@@ -118,6 +118,9 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     const names = this.tasks === undefined ? [] : [...this.tasks].map((record) => record.name)
     return this.handler === undefined || this.handler.done ? names : [this.handler.name, ...names]
   }
+  get isReadingPaused(): boolean {
+    return this.inbox.paused || this.timers.isThrottled
+  }
   get isEnding(): boolean {
     return this.exit !== undefined
   }
@@ -179,13 +182,16 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
       inbox.paused = true
       timers.paused(now)
       this.connection.pause()
+      this.writer.unheard()
     }
   }
 
   /** Connection event: the peer answered a ping. */
-  onPong(): void {
+  onPong(payload?: Uint8Array): void {
     const now = this.host.clock.unsafeCurrentTimeMillis()
-    if (this.limit !== undefined) this.meter(this.limit, now, 0)
+    // An answer that we asked for with what we sent is not the peer's message.
+    const isOurs = this.writer.delivered(payload, now)
+    if (!isOurs && this.limit !== undefined) this.meter(this.limit, now, 0)
     this.timers.heard(now)
     if (this.host.options.idleActivity !== "messages") this.timers.lastTrafficAt = now
   }
@@ -198,6 +204,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     this.timers.resumeAt = now + waitMillis
     this.host.arm(this, this.timers.resumeAt)
     this.connection.pause()
+    this.writer.unheard()
   }
 
   /** Connection event: the peer sent a ping, which the connection has answered. */

@@ -23,7 +23,7 @@ import type { Slow } from "./slow.js"
 export interface TimedSession {
   readonly connection: Connection
   readonly stats: Stats
-  readonly writer: { readonly inFlight: boolean; readonly slow: Slow }
+  readonly writer: { readonly isWaiting: boolean; readonly progress: number; readonly slow: Slow }
   readonly inbox: { readonly paused: boolean }
   unsafeOffer(message: Message): Outcome
   requestEnd(exit: Exit): void
@@ -164,7 +164,7 @@ export class SessionTimers {
     const isPaused = session.inbox.paused
     if (now >= this.expiresAt) return { _tag: "Expired" }
     if (now >= this.stallCheckAt) {
-      const progress = session.connection.writeProgress
+      const { progress } = session.writer
       if (progress !== this.progress) {
         this.progress = progress
         this.progressAt = now
@@ -189,8 +189,8 @@ export class SessionTimers {
 
   /** When the peer was last seen to take bytes. A slow one has not even read the ping; but it takes bytes, so it lives. */
   private takenSincePing(session: TimedSession, now: number): number {
-    const progress = session.connection.writeProgress
-    if (session.writer.inFlight && progress !== this.pingProgress) this.takenAt = now
+    const { isWaiting, progress } = session.writer
+    if (isWaiting && progress !== this.pingProgress) this.takenAt = now
     this.pingProgress = progress
     return this.takenAt
   }
@@ -202,7 +202,7 @@ export class SessionTimers {
     session.connection.ping()
     if (session.inbox.paused || this.isThrottled || this.pongDueAt !== Infinity) return
     this.pongDueAt = now + pongTimeout
-    this.pingProgress = session.connection.writeProgress
+    this.pingProgress = session.writer.progress
   }
 
   private heartbeat(session: TimedSession, now: number): void {

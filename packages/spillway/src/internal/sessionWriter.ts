@@ -14,6 +14,7 @@ import type { Delivery, Outcome } from "../Outcome.js"
 import * as Outcomes from "../Outcome.js"
 import type { Connection } from "../Transport.js"
 import { belowLaneBytes } from "../Transport.js"
+import { DeliveryWindow } from "./deliveryWindow.js"
 import type { ShedReason } from "./laneQueue.js"
 import { CONFLATED, WOULD_WAIT } from "./laneQueue.js"
 import { OutboxCore, outcomeOf } from "./outbox.js"
@@ -37,6 +38,8 @@ export interface WriterOwner extends Hosted {
   readonly connection: Connection
   readonly timers: SessionTimers
   readonly linkAlive: boolean
+  /** Nothing is read from the peer, and so none of its pongs. */
+  readonly isReadingPaused: boolean
   requestEnd(exit: Exit): void
   becameSlow(why: "slow sends" | "stalled"): void
 }
@@ -61,6 +64,9 @@ export class SessionWriter {
   /** The close frame is out, or about to be: nothing leaves the lanes any more. */
   private stopped = false
   inFlight = false
+  private readonly window: DeliveryWindow | undefined
+  /** The window is full, and messages wait for the peer to confirm what is on its way. */
+  private unconfirmed = false
   inFlightBytes = 0
   sentBytes = 0
   sends = 0
@@ -85,6 +91,8 @@ export class SessionWriter {
     this.outbox = new OutboxCore<Item>(host.queueOptions, this)
     this.pressure = new Pressure(host.marks)
     this.slow = new Slow(host.slow)
+    const { deliveryDelay } = host.options
+    this.window = deliveryDelay === Infinity ? undefined : new DeliveryWindow(deliveryDelay)
   }
 
   unsafeOffer(message: Message): Outcome {
@@ -242,6 +250,8 @@ export class SessionWriter {
   private writeBatches(now: number): boolean | undefined {
     for (let batch = 0; batch < batchesPerPump; batch++) {
       if (this.inFlight || this.stopped || !this.owner.linkAlive) return false
+      const window = this.window
+      if (window !== undefined && window.room() === 0 && !this.owner.isReadingPaused) return this.awaitPong(now)
       if (!this.writeBatch(now)) return true
       if (this.outbox.queue.queuedItems === 0 && this.outbox.waiterCount === 0) return !this.inFlight
     }
@@ -259,7 +269,11 @@ export class SessionWriter {
       this.updatePressure()
       return false
     }
-    let room = belowLaneBytes
+    const window = this.window
+    const roomMax = window === undefined || owner.isReadingPaused
+      ? belowLaneBytes
+      : Math.min(belowLaneBytes, window.room())
+    let room = roomMax
     let control = 0
     let critical = 0
     let important = 0
@@ -281,17 +295,60 @@ export class SessionWriter {
       connection.write(frame, queue.lastSeq)
       item = outbox.take(now, room)
     } while (item !== undefined)
-    this.inFlightBytes = belowLaneBytes - room
+    this.inFlightBytes = roomMax - room
     this.sendStartedAt = now
     this.updatePressure()
-    if (connection.uncork()) this.sent(now)
+    const isTaken = connection.uncork()
+    const ping = window?.wrote(this.inFlightBytes, now)
+    if (ping !== undefined) connection.ping(ping)
+    if (isTaken) this.sent(now)
     else {
       this.inFlight = true
       this.inFlightByLane = [control, critical, important, bulk]
-      owner.timers.sendStarted(now, connection.writeProgress)
+      owner.timers.sendStarted(now, this.progress)
       host.arm(owner, owner.timers.stallCheckAt)
     }
     return true
+  }
+
+  /** The window is full: nothing is written until a pong comes, for which the peer has as long as for taking a byte. */
+  private awaitPong(now: number): boolean {
+    if (this.outbox.queue.queuedItems === 0) return true
+    if (!this.unconfirmed) {
+      this.unconfirmed = true
+      this.owner.timers.sendStarted(now, this.progress)
+      this.owner.host.arm(this.owner, this.owner.timers.stallCheckAt)
+    }
+    return false
+  }
+
+  private confirmed(): void {
+    if (!this.unconfirmed) return
+    this.unconfirmed = false
+    if (!this.inFlight) this.owner.timers.sendDone()
+    if (this.outbox.queue.queuedItems > 0) this.onOffered()
+  }
+
+  /** A pong came. Whether it confirms what was written. */
+  delivered(payload: Uint8Array | undefined, now: number): boolean {
+    if (this.window?.heard(payload, now) !== true) return false
+    if (this.window.room() > 0) this.confirmed()
+    return true
+  }
+
+  /** No pong will be seen for a while, so none is waited for. */
+  unheard(): void {
+    this.confirmed()
+  }
+
+  /** Whether messages wait for the kernel or for the peer. */
+  get isWaiting(): boolean {
+    return this.inFlight || this.unconfirmed
+  }
+
+  /** Moves as long as the kernel takes bytes, or the peer confirms that they came. */
+  get progress(): number {
+    return this.owner.connection.writeProgress + (this.window?.confirmedBytes ?? 0)
   }
 
   /** Connection event: the kernel has taken everything. */
@@ -330,7 +387,7 @@ export class SessionWriter {
 
   /** How long the write in flight has made no progress; 0 when none is. */
   stalledMillis(now: number): number {
-    return this.inFlight ? this.owner.timers.stalledMillis(now, this.owner.connection.writeProgress) : 0
+    return this.isWaiting ? this.owner.timers.stalledMillis(now, this.progress) : 0
   }
 
   /** Sheds everything queued in the lanes from this one down. Returns how many messages. */
@@ -406,6 +463,7 @@ export class SessionWriter {
   /** The link is gone: nothing is sent any more, and a task that waits for it must not use up its grace. */
   linkDown(): void {
     this.inFlight = false
+    this.unconfirmed = false
     this.giveUp()
     if (this.onDrained !== undefined) this.onDrained()
   }

@@ -2,7 +2,7 @@
  * The client's end of a memory connection: the state machine below `MemoryClient`, and the faults that it can play.
  */
 import * as Signal from "./signal.js"
-import { eof, frameBytes, pong, torn, type Wire, type WireItem } from "./wire.js"
+import { eof, frameBytes, torn, type Wire, type WireItem } from "./wire.js"
 
 export interface Received {
   readonly data: Uint8Array
@@ -203,10 +203,7 @@ export class ClientEnd {
         return this.keep({ data: item.data, binary: item.binary, at: now })
       case "Ping":
         this.pings++
-        // Of pings that could not be answered yet only the last needs an answer (RFC 6455, 5.5.3).
-        if (!this.behaviour.noPong && this.canSend && this.wire.toServer.lastBuffered !== pong) {
-          this.append(pong, frameBytes(0, true))
-        }
+        if (!this.behaviour.noPong && this.canSend) this.answer(item.payload)
         return
       case "Close":
         if (this.behaviour.neverCloses) return
@@ -221,6 +218,13 @@ export class ClientEnd {
       case "Eof":
         return this.finish(abnormal)
     }
+  }
+
+  /** Of pings that could not be answered yet only the last is (RFC 6455, 5.5.3). */
+  private answer(payload: Uint8Array): void {
+    const waiting = this.wire.toServer.lastBuffered
+    if (waiting?._tag === "Pong" && waiting.payload.byteLength === payload.byteLength) waiting.payload = payload
+    else this.append({ _tag: "Pong", payload }, frameBytes(payload.byteLength, true))
   }
 
   private append(item: WireItem, byteLength: number, payloadBytes = 0): number {

@@ -21,7 +21,7 @@ export type Check<A = void> = Effect.Effect<A, LawViolation, Scope.Scope>
 export type Event =
   | { readonly _tag: "Message"; readonly data: Uint8Array; readonly binary: boolean }
   | { readonly _tag: "Flushed" }
-  | { readonly _tag: "Pong" }
+  | { readonly _tag: "Pong"; readonly payload: Uint8Array | undefined }
   | { readonly _tag: "Close"; readonly end: Transport.ConnectionEnd }
 
 /** A session that does nothing but write down what it is told. The bytes of messages are kept, not copied. */
@@ -36,8 +36,8 @@ export class Recorder implements Transport.ConnectionEvents {
   onFlushed(): void {
     this.push({ _tag: "Flushed" })
   }
-  onPong(): void {
-    this.push({ _tag: "Pong" })
+  onPong(payload?: Uint8Array): void {
+    this.push({ _tag: "Pong", payload })
   }
   onClose(end: Transport.ConnectionEnd): void {
     this.push({ _tag: "Close", end })

@@ -173,6 +173,24 @@ export const pongIsReported = (harness: LawHarness): Check =>
     yield* same(events.count("Pong"), 1, "pongs of a peer that does not read")
   })
 
+export const pongReturnsPayload = (harness: LawHarness): Check =>
+  Effect.gen(function*() {
+    const { client, connection, events } = yield* openAttached(harness)
+    const payloads = [new Uint8Array([1, 2, 3, 4]), new Uint8Array(125).fill(7), new Uint8Array(0)]
+    const returned = () => events.log.flatMap((event) => event._tag === "Pong" ? [Array.from(event.payload ?? [])] : [])
+    for (const [i, payload] of payloads.entries()) {
+      connection.ping(payload)
+      yield* until(harness, () => events.count("Pong") > i, "the pong is reported")
+    }
+    yield* same(returned(), payloads.map((payload) => Array.from(payload)), "payloads of pongs")
+    yield* client.stall
+    yield* quiet(harness)
+    for (const byte of [8, 9]) connection.ping(new Uint8Array([byte]))
+    yield* client.unstall
+    // A peer may answer only the last of several pings.
+    yield* until(harness, () => returned().at(-1)?.[0] === 9, "the last ping is answered")
+  })
+
 /** What the frames that carry a ping and a word take in the process. */
 const pingBytes = 64
 

@@ -8,7 +8,9 @@
  */
 import * as Frame from "spillway/Frame"
 import type * as Transport from "spillway/Transport"
-import { eof, frameBytes, ping, type Wire, type WireItem } from "./wire.js"
+import { eof, frameBytes, type Wire, type WireItem } from "./wire.js"
+
+const noPayload = new Uint8Array(0)
 
 export class ServerEnd implements Transport.Connection {
   readonly kind = "memory"
@@ -85,8 +87,8 @@ export class ServerEnd implements Transport.Connection {
     this.wire.touch()
   }
 
-  ping(): void {
-    if (this.state === "open") this.control(ping, 0)
+  ping(payload: Uint8Array = noPayload): void {
+    if (this.state === "open") this.control({ _tag: "Ping", payload }, payload.byteLength)
   }
 
   close(code: number, reason: string): void {
@@ -177,7 +179,7 @@ export class ServerEnd implements Transport.Connection {
       case "Ping":
         return
       case "Pong":
-        if (this.isHeard()) this.events!.onPong()
+        if (this.isHeard()) this.events!.onPong(item.payload)
         return
       case "Close":
         if (this.state === "closing") return this.leave({ _tag: "Local" })

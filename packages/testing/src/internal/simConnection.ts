@@ -50,9 +50,9 @@ export class WatchedConnection implements Connection {
         this.writing = false
         events.onFlushed()
       },
-      onPong: () => {
+      onPong: (payload) => {
         watch.touched()
-        events.onPong()
+        events.onPong(payload)
       },
       onClose: (end: ConnectionEnd) => {
         watch.touched()
@@ -101,9 +101,9 @@ export class WatchedConnection implements Connection {
     this.real.resume()
   }
 
-  ping(): void {
+  ping(payload?: Uint8Array): void {
     this.watch.touched()
-    this.real.ping()
+    this.real.ping(payload)
   }
 
   close(code: number, reason: string): void {

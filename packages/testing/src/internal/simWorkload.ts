@@ -325,6 +325,7 @@ export const mixed: Workload = {
       pongTimeout: dice.between(2_000, 10_000),
       receiveTimeout: dice.pick([30_000, 300_000]) * Math.min(4, Math.max(1, pace)),
       sendTimeout: dice.pick([2_000, 5_000]),
+      ...(dice.chance(0.3) ? { deliveryDelay: dice.pick([20, 50, 200]) } : {}),
       slowThreshold: dice.pick([50, 500]),
       slowConsumer: dice.pick(["mark", "mark", "disconnect"] as const),
       ...(dice.chance(0.3) ? { idleTimeout: 60_000 * pace, idleActivity: "messages" as const } : {}),

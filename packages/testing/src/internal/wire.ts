@@ -7,8 +7,9 @@ import { Pipe, type PipeOptions } from "./pipe.js"
 
 export type WireItem =
   | { readonly _tag: "Message"; readonly data: Uint8Array; readonly binary: boolean }
-  | { readonly _tag: "Ping" }
-  | { readonly _tag: "Pong" }
+  | { readonly _tag: "Ping"; readonly payload: Uint8Array }
+  /** What it answers may be replaced as long as it waits in the process. */
+  | { readonly _tag: "Pong"; payload: Uint8Array }
   | { readonly _tag: "Close"; readonly code: number; readonly reason: string }
   /** End of the stream. Takes one byte, as in TCP. */
   | { readonly _tag: "Eof" }
@@ -17,8 +18,6 @@ export type WireItem =
   /** A frame that breaks the protocol or a limit. */
   | { readonly _tag: "Violation"; readonly code: number; readonly message: string }
 
-export const ping: WireItem = { _tag: "Ping" }
-export const pong: WireItem = { _tag: "Pong" }
 export const eof: WireItem = { _tag: "Eof" }
 export const torn: WireItem = { _tag: "Torn" }
 
