@@ -27,6 +27,7 @@ const nearest = {
   "bounded.ts": ["suspended", "Tasks.test", "SessionEnding"],
   "session.ts": ["Session.test", "SessionPrecedence", "SessionLimits"],
   "sessionWriter.ts": ["Session.test", "SessionInterruption", "SessionTimers", "Session.laws"],
+  "sessionSend.ts": ["SessionInterruption", "Session.test"],
   "sessionTasks.ts": ["Session.test", "SessionEnding", "SessionPrecedence"],
   "sessionTimers.ts": ["SessionTimers"],
   "sessionEnding.ts": ["SessionEnding", "SessionPrecedence", "Session.test", "Drain"],

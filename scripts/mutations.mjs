@@ -5,6 +5,7 @@
 const outbox = "packages/spillway/src/internal/outbox.ts"
 const queue = "packages/spillway/src/internal/laneQueue.ts"
 const writer = "packages/spillway/src/internal/sessionWriter.ts"
+const sending = "packages/spillway/src/internal/sessionSend.ts"
 const ending = "packages/spillway/src/internal/sessionEnding.ts"
 const session = "packages/spillway/src/internal/session.ts"
 const timers = "packages/spillway/src/internal/sessionTimers.ts"
@@ -31,8 +32,8 @@ export const mutations = [
   },
   {
     name: "a leaked waiter: an interrupted offer stays in the list",
-    path: writer,
-    from: "() => Effect.sync(() => this.outbox.cancel(waiter, this.now)))",
+    path: sending,
+    from: "() => Effect.sync(() => writer.outbox.cancel(waiter, writer.now)))",
     to: "() => Effect.void)"
   },
   {

@@ -30,6 +30,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
     "internal/ledger",
     "internal/budgetState",
     "internal/deadlines",
+    "internal/deliveryWindow",
     "internal/histogram",
     "internal/atOnce",
     "internal/inbox",
@@ -103,9 +104,7 @@ export const functionLinesMax = 60
 /** Files of up to `fileLinesHardMax` lines: path and reason. */
 export const longFiles: Readonly<Record<string, string>> = {
   "packages/spillway/src/internal/laneQueue.ts":
-    "one structure: every operation moves the same counts, and the invariants hold between them only here",
-  "packages/spillway/src/internal/sessionWriter.ts":
-    "the one way of a message from its offer to the kernel, with what is counted on it"
+    "one structure: every operation moves the same counts, and the invariants hold between them only here"
 }
 
 /** Functions of more than `functionLinesMax` lines: `path#name` and reason. */

@@ -11,8 +11,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CloseReason from "../CloseReason.js"
-import type { DrainReport, Exit } from "../Exit.js"
-import { precedence } from "../Exit.js"
+import { type DrainReport, type Exit, precedence } from "../Exit.js"
 import type { Message } from "../Message.js"
 import type { Delivery, Outcome } from "../Outcome.js"
 import type * as Session from "../Session.js"
@@ -23,10 +22,10 @@ import { suspended, wokenWithin } from "./bounded.js"
 import { type InboundLimit, inboundLimit } from "./inboundLimit.js"
 import { Inbound, Inbox, Reader } from "./inbox.js"
 import type { Ending } from "./sessionEnding.js"
-import type { Hosted, Reading, SessionHost } from "./sessionHost.js"
+import { type Hosted, type Reading, type SessionHost, timeOf } from "./sessionHost.js"
+import { deliver, send } from "./sessionSend.js"
 import { stats } from "./sessionStats.js"
-import type { TaskRecord } from "./sessionTasks.js"
-import { forkTask } from "./sessionTasks.js"
+import { forkTask, type TaskRecord } from "./sessionTasks.js"
 import { SessionTimers } from "./sessionTimers.js"
 import { SessionWriter } from "./sessionWriter.js"
 
@@ -132,20 +131,16 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   }
 
   send(message: Message): Effect.Effect<Outcome> {
-    return this.writer.send(message)
+    return send(this.writer, message)
   }
 
   deliver(message: Message): Effect.Effect<Delivery> {
-    return this.writer.deliver(message)
+    return deliver(this.writer, message)
   }
 
   /** For one message to many sessions: the clock is asked once for all sessions of a host. */
   offerAt(message: Message, reading: Reading): Outcome {
-    if (reading.host !== this.host) {
-      reading.host = this.host
-      reading.now = this.host.clock.unsafeCurrentTimeMillis()
-    }
-    return this.writer.offerAt(message, reading.now)
+    return this.writer.offerAt(message, timeOf(this.host, reading))
   }
 
   pump(now: number): void {

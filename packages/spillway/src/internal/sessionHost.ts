@@ -27,6 +27,15 @@ export interface Reading {
   now: number
 }
 
+/** The time of a host, asked for once in a row of sessions of one host. */
+export const timeOf = (host: SessionHost, reading: Reading): number => {
+  if (reading.host !== host) {
+    reading.host = host
+    reading.now = host.clock.unsafeCurrentTimeMillis()
+  }
+  return reading.now
+}
+
 export interface SessionHost {
   readonly clock: Clock.Clock
   readonly options: Resolved

@@ -5,32 +5,23 @@
  * offer ─▶ lanes ─▶ (connection holds nothing) ─▶ at most 64 KiB, most urgent first ─▶ connection ─▶ kernel
  * ```
  */
-import * as Effect from "effect/Effect"
 import type { Exit } from "../Exit.js"
 import * as Frame from "../Frame.js"
 import * as Lane from "../Lane.js"
 import type { Message } from "../Message.js"
-import type { Delivery, Outcome } from "../Outcome.js"
+import type { Outcome } from "../Outcome.js"
 import * as Outcomes from "../Outcome.js"
 import type { Connection } from "../Transport.js"
 import { belowLaneBytes } from "../Transport.js"
 import { DeliveryWindow } from "./deliveryWindow.js"
 import type { ShedReason } from "./laneQueue.js"
-import { CONFLATED, WOULD_WAIT } from "./laneQueue.js"
+import { CONFLATED } from "./laneQueue.js"
 import { OutboxCore, outcomeOf } from "./outbox.js"
 import { Pressure } from "./pressure.js"
 import type { Hosted, SessionHost } from "./sessionHost.js"
+import { frameOf, type Item, Tracked } from "./sessionItem.js"
 import type { SessionTimers } from "./sessionTimers.js"
 import { Slow } from "./slow.js"
-
-/** A queued frame whose producer wants to know its fate. */
-class Tracked {
-  constructor(readonly frame: Frame.Frame, readonly settle: (delivery: Delivery) => void) {}
-}
-
-type Item = Frame.Frame | Tracked
-
-const frameOf = (item: Item): Frame.Frame => item instanceof Tracked ? item.frame : item
 
 /** What the writer needs of its session. */
 export interface WriterOwner extends Hosted {
@@ -46,12 +37,6 @@ export interface WriterOwner extends Hosted {
 
 /** Writes of one pump before it lets others run: with the below-lane bound, 1 MiB. */
 const batchesPerPump = 16
-
-/** The outcome of nearly every offer, made once. */
-const succeedQueued: Effect.Effect<Outcome> = Effect.succeed(Outcomes.queued)
-
-const toEffect = (outcome: Outcome): Effect.Effect<Outcome> =>
-  outcome === Outcomes.queued ? succeedQueued : Effect.succeed(outcome)
 
 type ByLane = readonly [number, number, number, number]
 
@@ -114,68 +99,13 @@ export class SessionWriter {
     return this.offered(code, message.frame, lane, now)
   }
 
-  send(message: Message): Effect.Effect<Outcome> {
-    return Effect.suspend(() => {
-      if (this.sealed) return Effect.succeed(Outcomes.rejected("Closed"))
-      const now = this.owner.host.clock.unsafeCurrentTimeMillis()
-      const lane = Lane.toIndex(message.lane)
-      const bytes = this.bytesOf(message, lane)
-      const code = this.outbox.attempt(message.frame, bytes, lane, message.key, message.maxAgeMillis, now)
-      return code === WOULD_WAIT
-        ? this.offerWaiting(message.frame, message)
-        : toEffect(this.offered(code, message.frame, lane, now))
-    })
-  }
-
-  /** Offers, waiting for room if the policy says so. Interruption takes the waiting offer back. */
-  private offerWaiting(item: Item, message: Message): Effect.Effect<Outcome> {
-    // The mask protects the window between joining the waiters and having the cleanup in place.
-    return Effect.uninterruptibleMask((restore) => {
-      let settled: Outcome | undefined = undefined
-      let wake: ((outcome: Outcome) => void) | undefined = undefined
-      const onCode = (code: number): void => {
-        settled = this.offered(code, message.frame, lane, this.now)
-        wake?.(settled)
-      }
-      const lane = Lane.toIndex(message.lane)
-      const { key, maxAgeMillis } = message
-      const bytes = this.bytesOf(message, lane)
-      const waiter = this.outbox.offerOrWait(item, bytes, lane, key, maxAgeMillis, this.now, onCode)
-      if (typeof waiter === "number") return Effect.succeed(this.offered(waiter, message.frame, lane, this.now))
-      const suspended = Effect.async<Outcome>((resume) => {
-        wake = (outcome) => resume(Effect.succeed(outcome))
-        if (settled !== undefined) wake(settled)
-      })
-      return Effect.onInterrupt(restore(suspended), () => Effect.sync(() => this.outbox.cancel(waiter, this.now)))
-    })
-  }
-
-  deliver(message: Message): Effect.Effect<Delivery> {
-    return Effect.suspend(() => {
-      let settled: Delivery | undefined = undefined
-      let wake: ((delivery: Delivery) => void) | undefined = undefined
-      const item = new Tracked(message.frame, (delivery) => {
-        settled = delivery
-        wake?.(delivery)
-      })
-      const awaitFate = Effect.async<Delivery>((resume) => {
-        if (settled !== undefined) return resume(Effect.succeed(settled))
-        wake = (delivery) => resume(Effect.succeed(delivery))
-      })
-      if (this.sealed) return Effect.succeed(Outcomes.rejected("Closed"))
-      return Effect.flatMap(
-        this.offerWaiting(item, message),
-        (outcome): Effect.Effect<Delivery> => outcome._tag === "Rejected" ? Effect.succeed(outcome) : awaitFate
-      )
-    })
-  }
-
-  private bytesOf(message: Message, lane: Lane.LaneIndex): number {
+  bytesOf(message: Message, lane: Lane.LaneIndex): number {
     const frame = message.frame
     return frame.tail === undefined ? frame.byteLength : Frame.byteLengthWith(frame, this.outbox.queue.nextSeq(lane))
   }
 
-  private offered(code: number, frame: Frame.Frame, lane: Lane.LaneIndex, now: number): Outcome {
+  /** Takes note of what became of an offer. */
+  offered(code: number, frame: Frame.Frame, lane: Lane.LaneIndex, now: number): Outcome {
     if (code >= CONFLATED) this.owner.host.ledger.hold(frame)
     else this.noteShed(lane, "rejected")
     this.updatePressure()
@@ -196,7 +126,7 @@ export class SessionWriter {
     }
   }
 
-  private get now(): number {
+  get now(): number {
     return this.owner.host.clock.unsafeCurrentTimeMillis()
   }
 
