@@ -1,6 +1,6 @@
 /**
- * A worker of @spillway/workers in Node, without dependencies (docs/WORKER_PROTOCOL.md). Copy it and change `commands`.
- * What a command prints goes to the log.
+ * A worker of @spillway/workers in Node, without dependencies (docs/WORKER_PROTOCOL.md). Copy it and change `commands`, or
+ * import it from a program of yours and add to them. What a command prints goes to the log.
  */
 import { writeSync } from "node:fs"
 import { Worker } from "node:worker_threads"
@@ -9,10 +9,12 @@ const { env } = process
 let count = 0
 const ballast = []
 
-const refused = (type, message) => Object.assign(new Error(message), { type })
+/** A failure that the caller shall see with a type of its own. */
+export const refused = (type, message) => Object.assign(new Error(message), { type })
 const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis))
 
-const commands = {
+/** By name. Whoever imports this module adds to them at once; the first request comes later. */
+export const commands = {
   ping: async ({ initialization }) => {
     if (initialization) await pause(Number(env.WORKER_START_MILLIS ?? 0))
     return { status: "ok" }

@@ -1,6 +1,7 @@
 """A worker of @spillway/workers in Python, with nothing but the standard library (docs/WORKER_PROTOCOL.md).
 
-Copy it and change `COMMANDS`. What a command prints goes to the log; frames have a file descriptor of their own.
+Copy it and change `COMMANDS`, or load it as a module, add to them and call `main`. What a command prints goes to the log;
+frames have a file descriptor of their own.
 """
 
 import json
