@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
+import * as Label from "spillway/Label"
 import * as Metrics from "spillway/Metrics"
 import * as Overflow from "spillway/Overflow"
 import * as Prometheus from "spillway/Prometheus"
@@ -77,6 +78,7 @@ const workers = ({ pace, python, sessionsMax, worker }: SettingsShape): ProcessW
 const poolLayer = (settings: SettingsShape) =>
   WorkerPool.layer({
     name: "texts",
+    label: Label.make("texts"),
     size: settings.workers,
     // The index is in one process: no other one will do, and that it is gone has to be told.
     affinity: { mode: "strictQueue" },

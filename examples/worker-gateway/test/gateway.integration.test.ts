@@ -62,6 +62,11 @@ describe("sessions on workers", () => {
         yield* until(Effect.map(gateway.read, ({ rebinds }) => rebinds > 0))
         goesOn = false
         const outcome = yield* Fiber.join(load)
+        const metrics = yield* Effect.promise(() =>
+          fetch(`http://127.0.0.1:${gateway.settings.port}/metrics`, { headers: { connection: "close" } })
+            .then((response) => response.text())
+        )
+        assert.match(metrics, /spillway_worker_removals_total\{[^}]*cause="exited"[^}]*\} [1-9]/)
         assert.strictEqual(new Set(killed).size, kills)
         assert.strictEqual(outcome.requests, outcome.results)
         assert.deepStrictEqual(outcome.failed, {})

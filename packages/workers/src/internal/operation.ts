@@ -103,6 +103,7 @@ export class Operation extends Waiter implements Pending {
     // Interrupted in the instant of the answer: there is nothing left that the worker could be late with.
     if (this.isOver) return
     this.isAbandoned = true
+    this.pool.metrics?.interrupted()
     if (this.worker === undefined) return this.pool.leave(this)
     this.pool.tally.interrupted++
     this.pool.deadlines.add(this, this.pool.now() + this.pool.options.interruptGraceMillis)
