@@ -8,17 +8,18 @@ const sockets = new Set()
 const ends = new Set(["Added", "Found", "Failed"])
 
 /** One client: two uploads, then a search, and so on. */
-const open = () => {
+const openClient = () => {
   const card = at("client").content.firstElementChild.cloneNode(true)
   const part = (name) => card.querySelector(name)
   const socket = new WebSocket(`${scheme}://${location.host}/ws`)
   let id = 0
+  let open
   let rebinds = 0
   sockets.add(socket)
   at("clients").append(card)
 
   const ask = () => {
-    id++
+    open = ++id
     const text = () => Array.from({ length: 1500 }, draw).join(" ")
     const request = id % 3 === 0
       ? { _tag: "Search", id, word: draw() }
@@ -34,7 +35,9 @@ const open = () => {
     const reply = JSON.parse(data)
     if (reply.worker !== undefined) part(".worker").textContent = reply.worker
     if (reply.documents !== undefined) part(".documents").textContent = String(reply.documents)
-    if (reply._tag === "Progress") part("progress").value = reply.done / reply.of
+    // Progress may come after the end of its request, which overtakes it.
+    if (reply._tag === "Progress" && reply.id === open) part("progress").value = reply.done / reply.of
+    if (ends.has(reply._tag)) open = undefined
     if (reply._tag === "Added") {
       part("progress").value = 1
       say(`${reply.name}: ${reply.words} words${reply.isRebuildable ? "" : ", no longer rebuildable"}`)
@@ -108,7 +111,7 @@ const kill = async (count) => {
 }
 
 at("open").addEventListener("click", () => {
-  for (let client = 0; client < 8; client++) open()
+  for (let client = 0; client < 8; client++) openClient()
 })
 at("close").addEventListener("click", () => {
   for (const socket of sockets) socket.close()

@@ -1,6 +1,7 @@
 /**
  * What goes over the wire, as JSON with `_tag`. Each request of a client has a number of its choice and gets exactly one of
- * `Added`, `Found` and `Failed`; `Progress` before it is shed first and conflated by number.
+ * `Added`, `Found` and `Failed`. `Progress` is shed first, conflated by number, and overtaken: what waits for a slow reader
+ * may come after the end of its request.
  */
 import * as Schema from "effect/Schema"
 import * as Message from "spillway/Message"

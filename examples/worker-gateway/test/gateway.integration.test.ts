@@ -31,6 +31,10 @@ const dial = (url: string) =>
     }
   })
 
+/** Without progress, which may come after the end of its request. */
+const tagsOf = (replies: ReadonlyArray<Protocol.Reply>) =>
+  replies.map(({ _tag }) => _tag).filter((tag) => tag !== "Progress")
+
 const add = (id: number, text: string) => Protocol.Add.make({ id, name: `text ${id}`, text })
 const search = (id: number, word: string) => Protocol.Search.make({ id, word })
 
@@ -116,7 +120,7 @@ describe("sessions on workers", () => {
       assert.isTrue(yield* gateway.pool.execute("forget", { session }))
       yield* client.ask(search(2, "warm"))
       const replies = yield* client.heard("Found")
-      assert.deepStrictEqual(replies.map(({ _tag }) => _tag), ["Rebound", "Found"])
+      assert.deepStrictEqual(tagsOf(replies), ["Rebound", "Found"])
       const found = replies.at(-1)
       assert.isTrue(found?._tag === "Found" && found.total === 2)
     })))
@@ -146,9 +150,31 @@ describe("sessions on workers", () => {
       assert.isTrue(failed?._tag === "Failed" && failed.id === 2 && failed.error === "OperationTimeout")
       yield* client.ask(search(3, "slow"))
       const replies = yield* client.heard("Found")
-      assert.deepStrictEqual(replies.map(({ _tag }) => _tag), ["Rebound", "Found"])
+      assert.deepStrictEqual(tagsOf(replies), ["Rebound", "Found"])
       const found = replies.at(-1)
       assert.isTrue(found?._tag === "Found" && found.documents === 1 && found.total === 0)
+    })))
+
+  it("A130 a client that leaves in the middle of a request costs nobody a worker, and is counted", () =>
+    run(Effect.gen(function*() {
+      const gateway = yield* start({ workers: 1, pace: 1000 })
+      const other = yield* dial(gateway.url)
+      yield* other.ask(add(1, ""))
+      yield* other.heard("Added")
+      yield* Effect.scoped(
+        Effect.flatMap(
+          dial(gateway.url),
+          (client) => Effect.zipRight(client.ask(add(1, "word ".repeat(250))), client.heard("Progress"))
+        )
+      )
+      yield* until(Effect.map(gateway.read, ({ requests }) => requests.abandoned === 1))
+      // It still works for who has left, as it has to; then it has its next request, and its old index.
+      yield* other.ask(search(2, "word"))
+      const replies = yield* other.heard("Found")
+      assert.deepStrictEqual(tagsOf(replies), ["Found"])
+      const { requests, rebinds } = yield* gateway.read
+      assert.deepInclude(requests, { taken: 3, results: 2, failed: {}, abandoned: 1, open: 0 })
+      assert.deepStrictEqual([rebinds, gateway.pids.size], [0, 1])
     })))
 
   it("what is no request, and what is more than a session may upload, is a typed failure", () =>
