@@ -31,8 +31,8 @@ const writeBarrels = () => {
 }
 
 const writeDocuments = async () => {
-  for (const { module, path, render, title } of documents) {
-    const file = at("packages/spillway/dist", `${module}.js`)
+  for (const { from, module, path, render, title } of documents) {
+    const file = at(`packages/${from}/dist`, `${module}.js`)
     if (!Fs.existsSync(file)) continue
     const body = render(await import(pathToFileURL(file).href))
     if (body !== undefined) write(path, insert(read(at(path)), title, body))
@@ -44,7 +44,7 @@ const codegen = async () => {
   writeBarrels()
   // Barrels alone need no build, so that a module under work does not stand in their way.
   if (process.argv.includes("--barrels")) return
-  await build("packages/spillway")
+  await build("packages/workers")
   await writeDocuments()
 }
 

@@ -34,7 +34,7 @@ const runtime: Readonly<Record<string, ReadonlyArray<string>>> = {
   jobs: ["@effect/platform", "effect", "libsql"],
   node: ["@effect/platform", "@effect/platform-node", "effect", "ws"],
   testing: ["@effect/vitest", "effect"],
-  workers: ["@effect/platform", "effect"]
+  workers: ["@effect/platform", "@msgpack/msgpack", "effect"]
 }
 
 interface Manifest {

@@ -239,9 +239,9 @@ describe("generated files", () => {
     })
   }
 
-  for (const { module, path, render, title } of Codegen.documents) {
+  for (const { from, module, path, render, title } of Codegen.documents) {
     it(`${path} is up to date (npm run codegen)`, async () => {
-      const source = `${core}${module}.ts`
+      const source = `packages/${from}/src/${module}.ts`
       if (textOf(source) === undefined) return
       const body = render(await import(/* @vite-ignore */ `../${source}`))
       if (body === undefined) return

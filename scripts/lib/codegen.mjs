@@ -45,15 +45,30 @@ export const table = (header, rows) => {
   return [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n")
 }
 
+/** The table of a registry of metrics. */
+const metrics = ({ registry }) =>
+  Array.isArray(registry)
+    ? table(
+      ["name", "type", "labels", "meaning"],
+      registry.map(({ description, labels, name, type }) => [
+        `\`${name}\``,
+        type,
+        Object.entries(labels).map(([label, values]) => `\`${label}\`: ${values.join(", ")}`).join("; "),
+        description
+      ])
+    )
+    : undefined
+
 /**
- * The documents that hold generated tables. `module` is a module of the core; `render` gets its exports and returns the
- * body of the table, or `undefined` when there is nothing to generate. The body goes between two markers, the rest of
+ * The documents that hold generated tables. `module` is a module of `from`; `render` gets its exports and returns the body
+ * of the table, or `undefined` when there is nothing to generate. The body goes between two markers, the rest of
  * the document is written by hand; a document that does not exist yet starts as `title`.
  */
 export const documents = [
   {
     path: "docs/CLOSE_CODES.md",
     title: "Close codes",
+    from: "spillway",
     module: "CloseReason",
     render: ({ registry }) =>
       Array.isArray(registry)
@@ -73,19 +88,16 @@ export const documents = [
   {
     path: "docs/METRICS.md",
     title: "Metrics",
+    from: "spillway",
     module: "Metrics",
-    render: ({ registry }) =>
-      Array.isArray(registry)
-        ? table(
-          ["name", "type", "labels", "meaning"],
-          registry.map(({ description, labels, name, type }) => [
-            `\`${name}\``,
-            type,
-            Object.entries(labels).map(([label, values]) => `\`${label}\`: ${values.join(", ")}`).join("; "),
-            description
-          ])
-        )
-        : undefined
+    render: metrics
+  },
+  {
+    path: "docs/WORKER_METRICS.md",
+    title: "Metrics of worker pools",
+    from: "workers",
+    module: "WorkerMetrics",
+    render: metrics
   }
 ]
 

@@ -3,8 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as MsgPackSchema from "@effect/platform/MsgPack"
-import * as Schema from "effect/Schema"
+import * as MessagePack from "@msgpack/msgpack"
 
 /**
  * A codec. Both functions throw when they cannot; nothing but the link that uses them sees that.
@@ -33,14 +32,15 @@ export const json: Codec = {
   decode: (bytes) => JSON.parse(decoder.decode(bytes))
 }
 
-const packed = MsgPackSchema.schema(Schema.Unknown)
-const pack = Schema.encodeSync(packed)
-const unpack = Schema.decodeSync(packed)
-
 /**
- * MessagePack, for payloads with bytes in them.
+ * MessagePack, for payloads with bytes in them, which arrive as `Uint8Array`. Nothing of it is beyond the standard, so that
+ * every language reads it: `undefined` is nil, numbers of 64 bits are numbers, and a `bigint` cannot be encoded.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const msgPack: Codec = { name: "msgpack", encode: pack, decode: unpack }
+export const msgPack: Codec = {
+  name: "msgpack",
+  encode: (value) => MessagePack.encode(value),
+  decode: (bytes) => MessagePack.decode(bytes)
+}

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import { parentPort, receiveMessageOnPort } from "node:worker_threads"
-import type { ToPool, ToWorker } from "./internal/threadMessages.js"
+import type { ToWorker } from "./internal/threadMessages.js"
 import { ThreadServer } from "./internal/threadServer.js"
 import type { Handlers } from "./MemoryWorkers.js"
 
@@ -58,15 +58,10 @@ export const serve = (
   Effect.gen(function*() {
     const platform = yield* PlatformRunner
     const closed = yield* Deferred.make<void, WorkerError>()
-    const runner = yield* platform.start<ToWorker, ToPool>(closed)
+    const runner = yield* platform.start<ToWorker, never>(closed)
     const runtime = yield* Effect.runtime()
-    const runSync = Runtime.runSync(runtime)
-    // What the runner does too, without an effect for each message.
-    const send = parentPort === null
-      ? (message: ToPool, buffers: ReadonlyArray<ArrayBuffer>) => runSync(runner.send(0, message, buffers))
-      : (message: ToPool, buffers: ReadonlyArray<ArrayBuffer>) => parentPort?.postMessage([1, message], buffers)
     const receive = options.idle === "block" ? received : undefined
-    const server = new ThreadServer(handlers, send, Runtime.runFork(runtime), receive)
+    const server = new ThreadServer(handlers, Runtime.runFork(runtime), receive)
     yield* runner.run((_, message): Effect.Effect<void> | void => server.onMessage(message))
     yield* Deferred.await(closed)
   })

@@ -41,18 +41,21 @@ export const transfer = <A>(value: A, buffers: ReadonlyArray<ArrayBuffer>): unkn
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options): WorkerTransportShape => ({
-  processes: 0,
-  spawn: (workerId) =>
-    Effect.flatMap(Effect.runtime(), (runtime) =>
-      Effect.map(
-        Effect.try({
-          try: () => options.spawn(workerId),
-          catch: (cause) => new SpawnFailed({ workerId, why: String(cause) })
-        }),
-        (thread) => new ThreadLink(thread, Runtime.runFork(runtime))
-      ))
-})
+export const make = (options: Options): WorkerTransportShape => {
+  const links = new Set<ThreadLink>()
+  return {
+    processes: 0,
+    spawn: (workerId) =>
+      Effect.flatMap(Effect.runtime(), (runtime) =>
+        Effect.map(
+          Effect.try({
+            try: () => options.spawn(workerId),
+            catch: (cause) => new SpawnFailed({ workerId, why: String(cause) })
+          }),
+          (thread) => new ThreadLink(thread, Runtime.runFork(runtime), links)
+        ))
+  }
+}
 
 /**
  * The layer.

@@ -23,6 +23,7 @@ import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Label } from "spillway/Label"
 import type { InvalidOption } from "spillway/SpillwayError"
 import type * as Affinity from "./Affinity.js"
 import * as poolShell from "./internal/poolShell.js"
@@ -122,6 +123,8 @@ export interface Options {
   readonly isWorkerFault?: (error: RemoteError) => boolean
   /** Is told each move of each worker, from inside it. What it throws is ignored. */
   readonly onTransition?: (transition: Transition) => void
+  /** Has metrics (`WorkerMetrics`) under this label. Default none. */
+  readonly label?: Label
 }
 
 /**
@@ -130,29 +133,30 @@ export interface Options {
  * @since 0.1.0
  * @category configuration
  */
-export const defaults: Required<Omit<Options, "affinity" | "recovery" | "isWorkerFault" | "onTransition" | "recycle">> =
-  Object.freeze({
-    name: "worker",
-    size: 4,
-    overflow: 0,
-    queueItemsMax: 1000,
-    checkoutTimeout: "5 seconds",
-    operationTimeout: "30 seconds",
-    interruptGrace: "1 second",
-    initTimeout: "5 seconds",
-    startBatch: 8,
-    startBatchDelay: 0,
-    stopTimeout: "1 second",
-    killTimeout: "5 seconds",
-    healthInterval: "30 seconds",
-    healthTimeout: "5 seconds",
-    backoffMin: "50 millis",
-    backoffMax: "2 seconds",
-    restartsMax: 5,
-    restartPeriod: "10 seconds",
-    restartPause: "3 seconds",
-    overflowIdle: "10 seconds"
-  })
+export const defaults: Required<
+  Omit<Options, "affinity" | "recovery" | "isWorkerFault" | "onTransition" | "recycle" | "label">
+> = Object.freeze({
+  name: "worker",
+  size: 4,
+  overflow: 0,
+  queueItemsMax: 1000,
+  checkoutTimeout: "5 seconds",
+  operationTimeout: "30 seconds",
+  interruptGrace: "1 second",
+  initTimeout: "5 seconds",
+  startBatch: 8,
+  startBatchDelay: 0,
+  stopTimeout: "1 second",
+  killTimeout: "5 seconds",
+  healthInterval: "30 seconds",
+  healthTimeout: "5 seconds",
+  backoffMin: "50 millis",
+  backoffMax: "2 seconds",
+  restartsMax: 5,
+  restartPeriod: "10 seconds",
+  restartPause: "3 seconds",
+  overflowIdle: "10 seconds"
+})
 
 /**
  * Options of getting a worker.

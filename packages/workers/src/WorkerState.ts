@@ -218,7 +218,7 @@ const push = (machine: Machine, entry: HistoryEntry): Moves => {
  * const born = WorkerState.make("w1", 0)
  * const ready = Either.getOrThrow(WorkerState.transition(born, "ready", { reason: "init_complete", at: 200 }))
  * assert.strictEqual(WorkerState.history(ready)[0]?.durationMillis, 200)
- * assert.isTrue(Either.isLeft(WorkerState.transition(ready, "initializing", { reason: "error", at: 300 })))
+ * assert.strictEqual(Either.isLeft(WorkerState.transition(ready, "initializing", { reason: "error", at: 300 })), true)
  *
  * @since 0.1.0
  * @category operations

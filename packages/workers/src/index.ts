@@ -41,6 +41,13 @@ export * as Fusion from "./Fusion.js"
 export * as MemoryWorkers from "./MemoryWorkers.js"
 
 /**
+ * The options of a pool from configuration, for pools that are set up where they are deployed.
+ *
+ * @since 0.1.0
+ */
+export * as PoolConfig from "./PoolConfig.js"
+
+/**
  * Workers that are processes: any program that reads frames from its stdin and writes frames to its stdout, as
  * `docs/WORKER_PROTOCOL.md` says. Its stderr goes to the log, line by line, with the worker's id.
  *
@@ -120,6 +127,15 @@ export * as WorkerError from "./WorkerError.js"
  * @since 0.1.0
  */
 export * as WorkerLaws from "./WorkerLaws.js"
+
+/**
+ * The metrics of pools, as Effect metrics of the process: for pools that have a `label`, and none for others. A `Label`
+ * cannot be made from traffic and everything else comes from closed sets, so the number of series depends on the program
+ * only. Pools with the same label are counted together.
+ *
+ * @since 0.1.0
+ */
+export * as WorkerMetrics from "./WorkerMetrics.js"
 
 /**
  * A pool of workers that die well. Whatever a worker does, ends, hangs, answers nonsense, or never starts, each operation

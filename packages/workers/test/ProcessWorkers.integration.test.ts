@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Chaos from "@spillway/workers/Chaos"
+import * as Codec from "@spillway/workers/Codec"
 import * as ProcessWorkers from "@spillway/workers/ProcessWorkers"
 import * as WorkerPool from "@spillway/workers/WorkerPool"
-import { WorkerTransport } from "@spillway/workers/WorkerTransport"
+import { type WorkerExit, WorkerTransport } from "@spillway/workers/WorkerTransport"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
 import * as Logger from "effect/Logger"
@@ -10,7 +12,7 @@ import * as ChildProcess from "node:child_process"
 import { once } from "node:events"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import { hasPython, node, python, pythonEnv, stateOf } from "./processes.js"
+import { hasPython, node, nodeMsgPack, python, pythonEnv, pythonMsgPack, stateOf } from "./processes.js"
 
 const folder = Path.dirname(fileURLToPath(import.meta.url))
 
@@ -47,6 +49,28 @@ const pool = (options: ProcessWorkers.Options, poolOptions: WorkerPool.Options =
 }
 
 describe("ProcessWorkers", () => {
+  const codecs = hasPython
+    ? [["Node", nodeMsgPack()], ["Python", pythonMsgPack()]] as const
+    : [["Node", nodeMsgPack()]] as const
+  for (const [language, options] of codecs) {
+    it.live(`A139 in MessagePack bytes go through a ${language} worker as bytes, beside everything that JSON has`, () =>
+      Effect.scoped(Effect.gen(function*() {
+        const { pool: packed } = yield* pool(options)
+        const value = {
+          bytes: Uint8Array.of(0, 128, 255),
+          text: "é\u{1F600}",
+          list: [1, -2, 2.5, 70_000, null, true],
+          deep: { a: {} }
+        }
+        const echoed = yield* packed.execute("echo", value)
+        assert.deepEqual(echoed, value)
+        // What JSON makes of bytes is no bytes any more.
+        const { pool: text } = yield* pool(node())
+        assert.notInstanceOf((yield* text.execute("echo", value) as Effect.Effect<typeof value>).bytes, Uint8Array)
+        assert.strictEqual((yield* Effect.flip(packed.execute("fail", undefined)))._tag, "RemoteError")
+      })))
+  }
+
   it.live("A128 when the parent is killed no worker is left, not even one that computes", () =>
     Effect.gen(function*() {
       const { parent, pids } = yield* startParent
@@ -121,6 +145,20 @@ describe("ProcessWorkers", () => {
       yield* until(() => stateOf(second!) === "T")
       assert.deepInclude(yield* chaos.happened, { kill: 1, hang: 1, refuseSpawn: 1, corrupt: 0 })
     }))
+
+  it.live("a worker that cannot read what it is asked ends at once and says so, also where another thread reads", () =>
+    Effect.forEach(hasPython ? [node(), python()] : [node()], (options) =>
+      Effect.gen(function*() {
+        const ended = yield* Deferred.make<WorkerExit>()
+        const link = yield* ProcessWorkers.make({ ...options, codec: Codec.msgPack }).spawn("w")
+        link.attach({
+          onReply: () => {},
+          onViolation: () => {},
+          onExit: (exit) => void Deferred.unsafeDone(ended, Effect.succeed(exit))
+        })
+        link.send({ id: 0, command: "ping", args: {} })
+        assert.deepStrictEqual(yield* Deferred.await(ended), { code: 1, signal: undefined })
+      }), { discard: true }))
 
   it.scopedLive("a worker sees of the environment what it was given, and is ended with what it has started", () =>
     Effect.gen(function*() {

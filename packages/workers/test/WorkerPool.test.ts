@@ -9,6 +9,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { makePool, makeRig, test } from "./support.js"
@@ -303,6 +304,26 @@ describe("WorkerPool", () => {
       yield* TestClock.adjust("1 millis")
       assert.lengthOf(fibers.filter((fiber) => fiber.unsafePoll() === null), 4)
       yield* Fiber.interruptAll(fibers)
+    }))
+
+  test("A130 an interruption in the instant of the answer costs the worker nothing", () =>
+    Effect.gen(function*() {
+      let interrupt = (): void => {}
+      const pool = yield* makePool({
+        size: 1,
+        // The answer is there, and its caller has not seen it yet.
+        onTransition: ({ entry }) => entry.reason === "checkin_success" && interrupt()
+      })
+      const before = yield* pool.workers
+      const fiber = yield* Effect.fork(pool.execute("sleep", { millis: 10 }))
+      yield* settle
+      interrupt = () => fiber.unsafeInterruptAsFork(FiberId.none)
+      yield* TestClock.adjust("10 millis")
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(fiber)))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual((yield* pool.workers).map(({ id }) => id), before.map(({ id }) => id))
+      const { totals } = yield* pool.status
+      assert.strictEqual(totals.succeeded + totals.failed + totals.interrupted, 1)
     }))
 
   test("A130 an interrupted operation returns its worker when it answers within 1 s, and else replaces it", () =>

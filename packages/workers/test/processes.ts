@@ -1,11 +1,13 @@
 /** Real workers for live tests. */
+import * as Codec from "@spillway/workers/Codec"
 import type { Options } from "@spillway/workers/ProcessWorkers"
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 
-const folder = Path.resolve(Path.dirname(fileURLToPath(import.meta.url)), "../workers")
+const here = Path.dirname(fileURLToPath(import.meta.url))
+const folder = Path.resolve(here, "../workers")
 
 export const node = (env: Readonly<Record<string, string>> = {}): Options => ({
   command: process.execPath,
@@ -35,6 +37,19 @@ export const python = (env: Readonly<Record<string, string>> = {}): Options => (
   // Without the packages of this machine: the worker uses none.
   args: ["-I", "-S", Path.join(folder, "reference.py")],
   env
+})
+
+/** The same workers with another codec, each by an implementation of its own. */
+export const nodeMsgPack = (): Options => ({
+  ...node(),
+  args: [Path.join(here, "msgpack.fixture.mjs")],
+  codec: Codec.msgPack
+})
+
+export const pythonMsgPack = (): Options => ({
+  ...python({ REFERENCE_WORKER: Path.join(folder, "reference.py") }),
+  args: ["-I", "-S", "-B", Path.join(here, "msgpack.fixture.py")],
+  codec: Codec.msgPack
 })
 
 /** State of a process as the system has it: `Z` is a zombie; `undefined`: there is none. */

@@ -3,11 +3,16 @@ import { describe, it } from "@effect/vitest"
 import * as ProcessWorkers from "@spillway/workers/ProcessWorkers"
 import * as WorkerLaws from "@spillway/workers/WorkerLaws"
 import * as Effect from "effect/Effect"
-import { hasPython, node, python } from "./processes.js"
+import { hasPython, node, nodeMsgPack, python, pythonMsgPack } from "./processes.js"
 
 const { payloadBytesMax } = ProcessWorkers.defaults
 
-const layers = [["Node", true, node()], ["Python", hasPython, python()]] as const
+const layers = [
+  ["Node", true, node()],
+  ["Python", hasPython, python()],
+  ["Node in MessagePack", true, nodeMsgPack()],
+  ["Python in MessagePack", hasPython, pythonMsgPack()]
+] as const
 
 /** Each law has a transport of its own, which counts its own processes. */
 const holds = (options: ProcessWorkers.Options) => ({ check, sentence }: WorkerLaws.Law) =>

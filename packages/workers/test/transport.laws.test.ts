@@ -27,7 +27,8 @@ const layers: ReadonlyArray<readonly [string, () => WorkerLaws.LawHarness]> = [
   ["L2 MessagePack, in small pieces, at once", () => ({
     transport: ScriptedWorkers.make({ worker: reference, codec: Codec.msgPack, chunkBytes: 61, delay: 0 }),
     processesPerWorker: 0,
-    advance: Settle.advance
+    advance: Settle.advance,
+    payloadBytesMax
   })]
 ]
 

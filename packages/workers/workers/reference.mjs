@@ -1,6 +1,6 @@
 /**
- * A worker of @spillway/workers in Node, without dependencies (docs/WORKER_PROTOCOL.md). Copy it and change `commands`.
- * What a command prints goes to the log.
+ * A worker of @spillway/workers in Node, without dependencies (docs/WORKER_PROTOCOL.md). Copy it and change `commands`, or
+ * import it from a program of yours and add to them. What a command prints goes to the log.
  */
 import { writeSync } from "node:fs"
 import { Worker } from "node:worker_threads"
@@ -9,10 +9,12 @@ const { env } = process
 let count = 0
 const ballast = []
 
-const refused = (type, message) => Object.assign(new Error(message), { type })
+/** A failure that the caller shall see with a type of its own. */
+export const refused = (type, message) => Object.assign(new Error(message), { type })
 const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis))
 
-const commands = {
+/** By name. Whoever imports this module adds to them at once; the first request comes later. */
+export const commands = {
   ping: async ({ initialization }) => {
     if (initialization) await pause(Number(env.WORKER_START_MILLIS ?? 0))
     return { status: "ok" }
@@ -47,12 +49,18 @@ const write = process.stdout.write.bind(process.stdout)
 // Frames go to stdout; whatever is printed goes to stderr, so that it cannot break a frame.
 process.stdout.write = (text) => writeSync(2, text) > 0
 
+/** How messages become bytes: the same as the pool's codec. Whoever imports this module puts another one in its place. */
+export const codec = {
+  encode: (value) => Buffer.from(JSON.stringify(value)),
+  decode: (bytes) => JSON.parse(bytes.toString("utf8"))
+}
+
 /** A promise while the other side does not read, and nothing otherwise. */
 const send = (value) => {
-  const payload = JSON.stringify(value)
-  const frame = Buffer.allocUnsafe(4 + Buffer.byteLength(payload))
-  frame.writeUInt32BE(frame.length - 4)
-  frame.write(payload, 4)
+  const payload = codec.encode(value)
+  const frame = Buffer.allocUnsafe(4 + payload.length)
+  frame.writeUInt32BE(payload.length)
+  frame.set(payload, 4)
   return write(frame) ? undefined : new Promise((resolve) => process.stdout.once("drain", resolve))
 }
 
@@ -87,7 +95,7 @@ process.stdin.on("data", (chunk) => {
   held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
   while (held.length >= 4 && held.length >= 4 + held.readUInt32BE()) {
     const end = 4 + held.readUInt32BE()
-    requests.push(JSON.parse(held.toString("utf8", 4, end)))
+    requests.push(codec.decode(held.subarray(4, end)))
     held = held.subarray(end)
   }
   if (requests.length > requestsMax) process.stdin.pause()

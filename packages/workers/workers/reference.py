@@ -1,6 +1,7 @@
 """A worker of @spillway/workers in Python, with nothing but the standard library (docs/WORKER_PROTOCOL.md).
 
-Copy it and change `COMMANDS`. What a command prints goes to the log; frames have a file descriptor of their own.
+Copy it and change `COMMANDS`, or load it as a module, add to them and call `main`. What a command prints goes to the log;
+frames have a file descriptor of their own.
 """
 
 import json
@@ -10,6 +11,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 
 # Frames go where stdout went; whatever is printed from now on goes to stderr, so that it cannot break a frame.
 _frames = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -27,8 +29,16 @@ class Refused(Exception):
         self.kind = kind
 
 
+def encode(value):
+    """How messages become bytes, the same as the pool's codec. Whoever loads this module puts others in place of both."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+decode = json.loads
+
+
 def _send(value):
-    payload = json.dumps(value, separators=(",", ":")).encode()
+    payload = encode(value)
     data = memoryview(struct.pack(">I", len(payload)) + payload)
     while data:
         data = data[_frames.write(data):]
@@ -128,6 +138,15 @@ def _read_exactly(size):
 
 def _read():
     """In a thread of its own: it sees that stdin was closed also while a command computes."""
+    try:
+        _take_requests()
+    except Exception:
+        # Without this thread nobody would hear anything any more, not even the end.
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _take_requests():
     while True:
         header = _read_exactly(4)
         payload = None if header is None else _read_exactly(struct.unpack(">I", header)[0])
@@ -136,7 +155,7 @@ def _read():
             # Nobody is there any more: what runs now has a moment to end.
             time.sleep(float(os.environ.get("WORKER_LINGER_MILLIS", "2000")) / 1000)
             os._exit(0)
-        _requests.put(json.loads(payload))
+        _requests.put(decode(payload))
 
 
 def main():

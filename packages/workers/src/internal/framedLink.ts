@@ -72,7 +72,8 @@ export class FramedLink implements WorkerLink, PipeEvents {
 
   send(request: Request): PayloadTooLarge | NotEncodable | undefined {
     const { args, command, id } = request
-    const payload = this.encode({ id, command, args })
+    // Absent, as in JSON: codecs have no common word for `undefined`.
+    const payload = this.encode(args === undefined ? { id, command } : { id, command, args })
     if (!(payload instanceof Uint8Array)) return new NotEncodable({ command, why: payload.why })
     const { payloadBytesMax } = this
     const payloadBytes = payload.byteLength

@@ -35,6 +35,8 @@ export class Operation extends Waiter implements Pending {
   readonly command: string
   private worker: Worker | undefined = undefined
   private isAbandoned = false
+  /** The caller has been told, though it may not have heard yet. */
+  private isOver = false
 
   constructor(
     pool: PoolCore,
@@ -98,7 +100,10 @@ export class Operation extends Waiter implements Pending {
 
   /** The caller does not wait any more. A worker that has the operation gets some time to answer it all the same. */
   cancel(): void {
+    // Interrupted in the instant of the answer: there is nothing left that the worker could be late with.
+    if (this.isOver) return
     this.isAbandoned = true
+    this.pool.metrics?.interrupted()
     if (this.worker === undefined) return this.pool.leave(this)
     this.pool.tally.interrupted++
     this.pool.deadlines.add(this, this.pool.now() + this.pool.options.interruptGraceMillis)
@@ -110,7 +115,8 @@ export class Operation extends Waiter implements Pending {
   }
 
   private done(result: Exit.Exit<unknown, WorkerError>): void {
-    this.pool.settled(result._tag === "Success")
+    this.isOver = true
+    this.pool.settled(result)
     this.resume(result)
   }
 }

@@ -15,6 +15,7 @@ import type { WorkerTransportShape } from "../WorkerTransport.js"
 import { DeadlineSet } from "./deadlineSet.js"
 import { Health } from "./health.js"
 import { invariant, quietly } from "./invariant.js"
+import { type OperationExit, PoolMetrics } from "./poolMetrics.js"
 import type { ResolvedOptions } from "./poolOptions.js"
 import { Sessions } from "./poolSessions.js"
 import { Slot } from "./slot.js"
@@ -34,6 +35,7 @@ export class PoolCore {
   readonly health: Health
   readonly tally = { succeeded: 0, failed: 0, interrupted: 0, startFailures: 0, ended: 0, undead: 0, overflowStarts: 0 }
   readonly sessions: Sessions | undefined
+  readonly metrics: PoolMetrics | undefined
   readonly closing = Deferred.unsafeMake<void>(FiberId.none)
   isClosed = false
   waiting = 0
@@ -50,6 +52,7 @@ export class PoolCore {
   ) {
     this.deadlines = new DeadlineSet(clock)
     this.health = new Health(this)
+    this.metrics = options.label === undefined ? undefined : PoolMetrics.of(options.label)
     this.sessions = options.affinity === undefined ? undefined : new Sessions(options.affinity, this)
     for (let index = 0; index < options.sizeItems; index++) this.slots.push(new Slot(this, index, false))
   }
@@ -96,16 +99,8 @@ export class PoolCore {
   }
 
   /** A new session goes where the fewest are; everything else to who has waited longest. */
-  private choose(waiter: Waiter): Worker | undefined {
-    const { sessions } = this
-    let chosen: Worker | undefined = undefined
-    let least = Infinity
-    for (const worker of this.idle) {
-      if (waiter.sessionId === undefined || sessions === undefined) return worker
-      const count = sessions.countOf(worker)
-      if (count < least) [chosen, least] = [worker, count]
-    }
-    return chosen
+  private choose({ sessionId }: Waiter): Worker | undefined {
+    return sessionId === undefined || this.sessions === undefined ? firstOf(this.idle) : this.sessions.fewest(this.idle)
   }
 
   private join(queue: Set<Waiter>, waiter: Waiter, giveUpAt: number): void {
@@ -115,6 +110,7 @@ export class PoolCore {
     queue.add(waiter)
     waiter.queue = queue
     this.waiting++
+    this.metrics?.waits(1)
     this.deadlines.add(waiter, giveUpAt)
   }
 
@@ -124,6 +120,7 @@ export class PoolCore {
     waiter.queue.delete(waiter)
     waiter.queue = undefined
     this.waiting--
+    this.metrics?.waits(-1)
     this.deadlines.remove(waiter)
   }
 
@@ -150,6 +147,7 @@ export class PoolCore {
     this.deadlines.remove(worker.idleDue)
     worker.move("busy", "checkout")
     worker.checkouts++
+    this.metrics?.waited(this.now() - waiter.sinceAt)
     if (waiter.sessionId !== undefined) this.sessions?.use(waiter.sessionId, worker, this.now())
     waiter.granted(worker)
   }
@@ -255,6 +253,7 @@ export class PoolCore {
   condemn(worker: Worker, condemnation: Condemnation): void {
     if (worker.condemnation !== undefined) return
     worker.condemnation = condemnation
+    this.metrics?.removed(condemnation.cause)
     this.idle.delete(worker)
     for (const item of [worker.idleDue, worker.probeDue]) this.deadlines.remove(item)
     const { cause, trouble } = condemnation
@@ -321,15 +320,16 @@ export class PoolCore {
 
   onMoved(worker: Worker): void {
     const { onTransition } = this.options
-    if (onTransition === undefined) return
     const { entry } = worker.machine.moves!
-    quietly(onTransition, { workerId: worker.id, entry })
+    this.metrics?.moved(entry.from, entry.to)
+    if (onTransition !== undefined) quietly(onTransition, { workerId: worker.id, entry })
   }
 
   /** An operation is over. */
-  settled(isSuccess: boolean): void {
-    if (isSuccess) this.tally.succeeded++
+  settled(exit: OperationExit): void {
+    if (exit._tag === "Success") this.tally.succeeded++
     else this.tally.failed++
+    this.metrics?.over(exit)
   }
 
   onSessionMoved(sessionId: string, from: string, to: string): void {

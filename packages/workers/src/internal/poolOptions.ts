@@ -1,11 +1,12 @@
 /** The options of a pool as its core uses them: everything in milliseconds, nothing missing. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { Label } from "spillway/Label"
 import { InvalidOption } from "spillway/SpillwayError"
 import * as Affinity from "../Affinity.js"
 import * as Recovery from "../Recovery.js"
 import type { RemoteError } from "../WorkerError.js"
-import type { Options, Transition } from "../WorkerPool.js"
+import type { defaults, Options, Transition } from "../WorkerPool.js"
 
 export interface ResolvedOptions {
   readonly name: string
@@ -34,6 +35,7 @@ export interface ResolvedOptions {
   readonly recovery: Recovery.Strategy
   readonly isWorkerFault: (error: RemoteError) => boolean
   readonly onTransition: ((transition: Transition) => void) | undefined
+  readonly label: Label | undefined
   readonly affinity: {
     readonly mode: Affinity.Mode
     readonly ttlMillis: number
@@ -42,7 +44,7 @@ export interface ResolvedOptions {
   } | undefined
 }
 
-type Defaults = Required<Omit<Options, "affinity" | "recovery" | "isWorkerFault" | "onTransition" | "recycle">>
+type Defaults = typeof defaults
 
 type Fields = { readonly [key: string]: number }
 
@@ -140,6 +142,7 @@ export const resolve = (
       recovery: options.recovery ?? Recovery.strategy(),
       isWorkerFault: options.isWorkerFault ?? (() => false),
       onTransition: options.onTransition,
+      label: options.label,
       affinity
     }
   })

@@ -55,17 +55,30 @@ export class Sessions implements Deadline {
     return this.table.countOf(worker.id)
   }
 
+  /** The one with the fewest sessions, the earlier one of equals. */
+  fewest(workers: Iterable<Worker>): Worker | undefined {
+    let chosen: Worker | undefined = undefined
+    let least = Infinity
+    for (const worker of workers) {
+      const count = this.countOf(worker)
+      if (count < least) [chosen, least] = [worker, count]
+    }
+    return chosen
+  }
+
   /** An operation of a session has a worker: the session's from now on. */
   use(sessionId: string, worker: Worker, now: number): void {
     const found = this.table.lookup(sessionId, now)
     const before = found._tag === "Bound" ? found.workerId : this.lost.get(sessionId)?.workerId
     this.lost.delete(sessionId)
     this.table.bind(sessionId, worker.id, now)
-    if (before === undefined) this.first++
-    else if (before === worker.id) this.hits++
+    const result = before === undefined ? "first" : before === worker.id ? "hit" : "miss"
+    this.pool.metrics?.used(result)
+    if (result === "first") this.first++
+    else if (result === "hit") this.hits++
     else {
       this.misses++
-      this.pool.onSessionMoved(sessionId, before, worker.id)
+      this.pool.onSessionMoved(sessionId, before!, worker.id)
     }
   }
 
@@ -78,7 +91,9 @@ export class Sessions implements Deadline {
 
   /** A session was told that its worker is gone; its next operation is a first one. */
   told(sessionId: string): void {
-    if (this.lost.delete(sessionId)) this.misses++
+    if (!this.lost.delete(sessionId)) return
+    this.misses++
+    this.pool.metrics?.used("miss")
   }
 
   forget(sessionId: string): void {

@@ -85,6 +85,7 @@ export class Slot {
     )
     this.worker = worker
     pool.workers.set(worker.id, worker)
+    pool.metrics?.moved(undefined, "initializing")
     const failure = yield* this.connect(worker)
     const left = initMillis - (pool.now() - startedAt)
     const refusal = failure ?? (yield* this.handshake(worker, left))

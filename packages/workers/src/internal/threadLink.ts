@@ -1,18 +1,24 @@
 /** The pool's side of a thread. */
 import * as Effect from "effect/Effect"
-import type { Worker } from "node:worker_threads"
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads"
 import { NotEncodable } from "../WorkerError.js"
 import type { LinkEvents, LinkFault, Reply, Request, WorkerExit, WorkerLink } from "../WorkerTransport.js"
 import type { RunFork } from "./memoryLink.js"
-import { none, progressItemsMax, type ToPool, type ToWorker, unwrap } from "./threadMessages.js"
+import {
+  hasMore,
+  none,
+  progressItemsMax,
+  type ToPool,
+  toPoolCount,
+  type ToWorker,
+  toWorkerCount,
+  unwrap
+} from "./threadMessages.js"
 
 /** As the platform's runner expects it: 0 is a message, 1 the end. */
 type Envelope = readonly [0, ToWorker] | readonly [1]
 
 const faultRequestId = -1
-
-const isEnvelope = (message: unknown): message is readonly [1, ToPool] =>
-  Array.isArray(message) && message[0] === 1 && Array.isArray(message[1])
 
 export class ThreadLink implements WorkerLink {
   readonly pid = undefined
@@ -30,20 +36,36 @@ export class ThreadLink implements WorkerLink {
   private delayMillis = 0
   private damage: "corrupt" | "tear" | undefined = undefined
   private takenItems = 0
-  private readonly bell = new Int32Array(new SharedArrayBuffer(4))
+  private readonly sent = new Int32Array(new SharedArrayBuffer(8))
+  private readonly replies: MessagePort
+  /** Replies that were taken from the port. */
+  private taken = 0
 
-  constructor(private readonly thread: Worker, private readonly runFork: RunFork) {
-    this.post([0, ["bell", this.bell]], none)
-    thread.on("message", (message: unknown) => {
-      if (isEnvelope(message)) this.arrived(message[1])
+  constructor(
+    private readonly thread: Worker,
+    private readonly runFork: RunFork,
+    /** The links of the transport, which is in it for as long as its thread lives. */
+    private readonly links: Set<ThreadLink>
+  ) {
+    const { port1, port2 } = new MessageChannel()
+    this.replies = port1
+    this.post([0, ["open", this.sent, port2]], [port2])
+    port1.on("message", (message: ToPool) => {
+      this.took(message)
+      // This thread is awake: what the others have answered meanwhile needs no turn of its own.
+      for (const link of links) link.poll()
     })
-    thread.on("messageerror", (error) => this.events?.onViolation(String(error)))
+    port1.on("messageerror", (error) => this.events?.onViolation(String(error)))
     // What a thread dies of is told by its exit.
     thread.on("error", () => {})
     thread.once("exit", (code) => {
+      this.poll()
+      port1.close()
+      links.delete(this)
       this.exit = this.isKilled ? { code: undefined, signal: "SIGKILL" } : { code, signal: undefined }
       this.flush()
     })
+    links.add(this)
   }
 
   attach(events: LinkEvents): void {
@@ -109,10 +131,24 @@ export class ThreadLink implements WorkerLink {
     }
   }
 
-  private post(envelope: Envelope, buffers: ReadonlyArray<ArrayBuffer>): void {
-    this.thread.postMessage(envelope, buffers)
-    Atomics.add(this.bell, 0, 1)
-    Atomics.notify(this.bell, 0)
+  private post(envelope: Envelope, handedOver: ReadonlyArray<ArrayBuffer | MessagePort>): void {
+    this.thread.postMessage(envelope, handedOver)
+    Atomics.add(this.sent, toWorkerCount, 1)
+    Atomics.notify(this.sent, toWorkerCount)
+  }
+
+  private took(message: ToPool): void {
+    this.taken = (this.taken + 1) | 0
+    this.arrived(message)
+  }
+
+  /** Takes the replies that have come. */
+  private poll(): void {
+    while (hasMore(this.sent, toPoolCount, this.taken)) {
+      const received: { readonly message: ToPool } | undefined = receiveMessageOnPort(this.replies)
+      if (received === undefined) return
+      this.took(received.message)
+    }
   }
 
   private happened(fault: LinkFault["_tag"]): void {

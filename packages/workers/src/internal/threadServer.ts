@@ -3,9 +3,19 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type { MessagePort } from "node:worker_threads"
 import type { Handlers, RemoteFailure } from "../MemoryWorkers.js"
 import type { RunFork } from "./memoryLink.js"
-import { none, progressItemsMax, type ToPool, type ToWorker, unwrap } from "./threadMessages.js"
+import {
+  hasMore,
+  none,
+  progressItemsMax,
+  type ToPool,
+  toPoolCount,
+  type ToWorker,
+  toWorkerCount,
+  unwrap
+} from "./threadMessages.js"
 
 type Request = Extract<ToWorker, readonly ["request", ...ReadonlyArray<unknown>]>
 
@@ -16,14 +26,16 @@ export class ThreadServer {
   private isBusy = false
   private isStopping = false
   private hasStopped = false
-  private bell: Int32Array | undefined = undefined
+  private sent: Int32Array | undefined = undefined
+  private replies: MessagePort | undefined = undefined
+  /** Messages that were taken. */
+  private taken = 0
   private progressItems = 0
   private wakeProgress: (() => void) | undefined = undefined
   private readonly handlers: Handlers
 
   constructor(
     handlers: Handlers,
-    private readonly send: (message: ToPool, buffers: ReadonlyArray<ArrayBuffer>) => void,
     private readonly runFork: RunFork,
     /** The next message that has come already; `undefined`: messages come by `onMessage` only. */
     private readonly receive: (() => ToWorker | undefined) | undefined
@@ -36,22 +48,30 @@ export class ThreadServer {
     this.listen()
   }
 
-  /** Sleeps until the bell rings, and takes what has come; until there is something to wait for in the event loop. */
+  /** Sleeps until something is sent, and takes what has come; until there is something to wait for in the event loop. */
   private listen(): void {
-    const { bell, receive } = this
-    if (bell === undefined || receive === undefined) return
+    const { receive, sent } = this
+    if (sent === undefined || receive === undefined) return
     while (!this.isBusy && !this.hasStopped) {
-      const rung = Atomics.load(bell, 0)
-      const message = receive()
-      if (message === undefined) Atomics.wait(bell, 0, rung)
+      const count = Atomics.load(sent, toWorkerCount)
+      // Looking for a message that is not there costs as much as taking one.
+      const message = hasMore(sent, toWorkerCount, this.taken) ? receive() : undefined
+      if (message === undefined) Atomics.wait(sent, toWorkerCount, count)
       else this.take(message)
     }
   }
 
+  private send(message: ToPool, buffers: ReadonlyArray<ArrayBuffer>): void {
+    this.replies!.postMessage(message, buffers)
+    Atomics.add(this.sent!, toPoolCount, 1)
+  }
+
   private take(message: ToWorker): void {
+    this.taken = (this.taken + 1) | 0
     switch (message[0]) {
-      case "bell":
-        this.bell = message[1]
+      case "open":
+        this.sent = message[1]
+        this.replies = message[2]
         return
       case "request":
         this.requests.push(message)

@@ -41,8 +41,8 @@ export abstract class Waiter implements Deadline {
 }
 
 /** Without an iterator where there is nothing to iterate over, which is most of the time. */
-export const firstOf = (waiters: ReadonlySet<Waiter>): Waiter | undefined => {
-  if (waiters.size === 0) return undefined
-  const [first] = waiters
+export const firstOf = <A>(all: ReadonlySet<A>): A | undefined => {
+  if (all.size === 0) return undefined
+  const [first] = all
   return first
 }

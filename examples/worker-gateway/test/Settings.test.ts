@@ -1,0 +1,36 @@
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Fs from "node:fs"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "vitest"
+import * as Settings from "../src/Settings.js"
+
+const load = (...entries: ReadonlyArray<readonly [string, string]>) =>
+  Effect.runSync(
+    Effect.either(Effect.withConfigProvider(Settings.load, ConfigProvider.fromMap(new Map(entries))))
+  )
+
+describe("settings", () => {
+  it("every setting is in the help and in the README", () => {
+    const readme = Fs.readFileSync(fileURLToPath(new URL("../README.md", import.meta.url)), "utf8")
+    for (const [key, fallback, description] of Settings.rows) {
+      assert.include(Settings.help, `${description} (${fallback})`)
+      assert.include(readme, `| \`${key}\` | \`${fallback}\` | ${description} |`)
+    }
+  })
+
+  it("a value that does not fit is refused by the name of its key", () => {
+    const wrong = { WORKERS: "0", WORKER: "perl", REBUILD_BYTES: "-1", LOAD_TIME: "0 seconds" }
+    for (const [key, value] of Object.entries(wrong)) {
+      const result = load([key, value])
+      assert.isTrue(Either.isLeft(result))
+      assert.include(String(Either.merge(result)), key)
+    }
+  })
+
+  it("the defaults are those of the table", () => {
+    const settings = Either.getOrThrow(load())
+    assert.deepStrictEqual([settings.workers, settings.worker, settings.chaos], [4, "node", true])
+  })
+})
