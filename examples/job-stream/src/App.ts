@@ -22,6 +22,7 @@ import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Overflow from "spillway/Overflow"
+import type { InvalidOption } from "spillway/SpillwayError"
 import * as Telemetry from "spillway/Telemetry"
 import * as Analysis from "./Analysis.js"
 import * as Page from "./Page.js"
@@ -61,7 +62,7 @@ const routes = Effect.gen(function*() {
 
 const store = ({ databaseUrl, file }: Settings) =>
   Layer.unwrapEffect(
-    Effect.sync((): Layer.Layer<JobStore, StoreFailed | StoreLocked | SqlError> =>
+    Effect.sync((): Layer.Layer<JobStore, InvalidOption | StoreFailed | StoreLocked | SqlError> =>
       databaseUrl === undefined
         ? SqliteStore.layer({ path: file })
         : PostgresStore.layer(PgClient.PgClient).pipe(Layer.provide(PgClient.layer({ url: databaseUrl })))

@@ -8,8 +8,11 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { InvalidOption } from "spillway/SpillwayError"
+import * as check from "./internal/check.js"
 import * as postgres from "./internal/postgres.js"
 import * as sqlStore from "./internal/sqlStore.js"
 import type { StoreFailed } from "./JobError.js"
@@ -28,15 +31,48 @@ export interface Client<out SqlError> {
 }
 
 /**
+ * Options of the store. Every field has a default in `defaults`.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export interface Options {
+  /**
+   * For how long a process may hold rows without a word to the server: paused in a transaction, or cut off. Then the server
+   * ends its connection, and others can take its jobs over. Keep it below the lease of the runner. Default 5 s.
+   */
+  readonly idleTransactionTimeout?: Duration.DurationInput
+}
+
+/**
+ * The defaults; durations are milliseconds.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const defaults = Object.freeze({ idleTransactionTimeout: 5_000 })
+
+/**
  * Makes the tables where there are none, and a store on them.
+ *
+ * **Errors** `InvalidOption`, naming the option; `StoreFailed` when the tables cannot be made.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = <SqlError>(client: Client<SqlError>): Effect.Effect<JobStoreShape, StoreFailed> => {
-  const sql = postgres.sqlOf(client)
-  return Effect.as(postgres.migrate(client, sqlStore.schema(postgres.dialect.tableOptions)), sqlStore.make(sql))
-}
+export const make = <SqlError>(
+  client: Client<SqlError>,
+  options: Options = {}
+): Effect.Effect<JobStoreShape, InvalidOption | StoreFailed> =>
+  Effect.gen(function*() {
+    const { idleTransactionTimeout } = yield* check.resolve<{ readonly idleTransactionTimeout: number }>(
+      "PostgresStore",
+      { ...defaults, ...options },
+      { counts: [], durations: ["idleTransactionTimeout"] }
+    )
+    yield* postgres.migrate(client, sqlStore.schema(postgres.dialect.tableOptions))
+    return sqlStore.make(postgres.sqlOf(client, idleTransactionTimeout))
+  })
 
 /**
  * The store as a layer, on the client that an effect gives: `PostgresStore.layer(PgClient.PgClient)`.
@@ -45,5 +81,7 @@ export const make = <SqlError>(client: Client<SqlError>): Effect.Effect<JobStore
  * @category layers
  */
 export const layer = <SqlError, E, R>(
-  client: Effect.Effect<Client<SqlError>, E, R>
-): Layer.Layer<JobStore, E | StoreFailed, R> => Layer.effect(JobStore, Effect.flatMap(client, make))
+  client: Effect.Effect<Client<SqlError>, E, R>,
+  options?: Options
+): Layer.Layer<JobStore, E | InvalidOption | StoreFailed, R> =>
+  Layer.effect(JobStore, Effect.flatMap(client, (given) => make(given, options)))

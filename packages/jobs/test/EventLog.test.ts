@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as EventLog from "../src/EventLog.js"
@@ -24,6 +25,7 @@ const gated = (isShared = false) => {
     commits: [] as Array<number>,
     reads: 0,
     gate: undefined as Deferred.Deferred<void> | undefined,
+    readGate: undefined as Deferred.Deferred<void> | undefined,
     fails: undefined as StoreFailed | undefined,
     /** The next commit happens, and says that it did not. */
     lies: false
@@ -32,7 +34,8 @@ const gated = (isShared = false) => {
     ...memory,
     read: (...args) => {
       control.reads++
-      return memory.read(...args)
+      const read = memory.read(...args)
+      return control.readGate === undefined ? read : Effect.zipRight(Deferred.await(control.readGate), read)
     },
     commit: (batch) =>
       Effect.suspend(() => {
@@ -140,6 +143,52 @@ describe("appending", () => {
       assert.deepInclude(log.stats, { queuedItems: 0, queuedBytes: 0 })
       assert.strictEqual((yield* readAll("a")).length, 5)
     }))
+
+  test("reads never block writers: a follower that nobody reads, or whose read hangs, holds up no append (TL9)", {
+    queueItemsMax: 2,
+    tailItemsMax: 4
+  }, ({ control }) =>
+    Effect.gen(function*() {
+      const log = yield* EventLog.EventLog
+      const job = yield* claimed("a")
+      yield* append(job, JobEvent.started(1, "me"))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const idle = yield* log.reader("a", 0)
+        const hanging = yield* log.reader("a", 0)
+        const live = yield* log.reader("a", 1)
+        control.readGate = yield* Deferred.make<void>()
+        const stuck = yield* Effect.fork(hanging.next)
+        yield* settle
+        // Time stands still: whatever an append waited for would never come.
+        for (let n = 1; n <= 50; n++) yield* append(job, JobEvent.message(n))
+        assert.isNull(stuck.unsafePoll())
+        assert.deepInclude(log.stats, { queuedItems: 0, queuedBytes: 0 })
+        assert.isAtMost(log.stats.tailItems, 4, "what is held for those that are behind is bounded")
+        assert.deepStrictEqual([idle.behind, live.behind], [51, 50])
+        yield* Deferred.succeed(control.readGate, undefined)
+        for (const reader of [idle, live]) {
+          while (reader.behind > 0) yield* reader.next
+          assert.strictEqual(reader.seq, 51)
+        }
+        assert.deepStrictEqual(Option.getOrThrow(yield* Fiber.join(stuck))[0]!.seq, 1)
+      }))
+    }))
+
+  test(
+    "a log that handed events to its followers through a bounded hub would wait for the slowest",
+    {},
+    () =>
+      Effect.gen(function*() {
+        const hub = yield* PubSub.bounded<number>(4)
+        yield* Effect.scoped(Effect.gen(function*() {
+          yield* PubSub.subscribe(hub)
+          const writer = yield* Effect.fork(Effect.forEach([1, 2, 3, 4, 5], (n) => PubSub.publish(hub, n)))
+          yield* settle
+          assert.isNull(writer.unsafePoll())
+          yield* Fiber.interrupt(writer)
+        }))
+      })
+  )
 
   test(
     "interrupted while it waits an append leaves nothing, interrupted later it is entirely there",

@@ -1,69 +1,22 @@
 /**
- * The contract on PostgreSQL: Debian's package, started by this test on a folder of its own and a socket in it.
+ * The contract on PostgreSQL, and what a process that is paused in a transaction does to the others.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as ChildProcess from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import * as Path from "node:path"
-import { afterAll, assert, beforeAll, it } from "vitest"
+import * as Option from "effect/Option"
+import { afterAll, beforeAll } from "vitest"
 import * as PostgresStore from "../src/PostgresStore.js"
 import { contract } from "./contract.js"
+import { binariesFor, type PostgresServer, start } from "./postgresServer.js"
 
-/** The folder with `initdb`: in PATH, or where Debian puts it. */
-const findBinaries = (): string | undefined => {
-  const debian = "/usr/lib/postgresql"
-  const versions = Fs.existsSync(debian)
-    ? Fs.readdirSync(debian).map((version) => Path.join(debian, version, "bin"))
-    : []
-  return [...(process.env["PATH"] ?? "").split(":"), ...versions].find((folder) =>
-    Fs.existsSync(Path.join(folder, "initdb"))
-  )
-}
-
-/** PostgreSQL refuses to run as root, so there it runs as its own user. */
-const as = (folder: string, command: string, args: ReadonlyArray<string>): void => {
-  const isRoot = process.getuid?.() === 0
-  const run = isRoot
-    ? ["su", ["postgres", "-s", "/bin/sh", "-c", [command, ...args].map((a) => `'${a}'`).join(" ")]] as const
-    : [command, [...args]] as const
-  ChildProcess.execFileSync(run[0], run[1], { cwd: folder, stdio: "pipe", timeout: 60_000 })
-}
-
-interface Server {
-  readonly folder: string
-  readonly stop: () => void
-}
-
-const start = (binaries: string): Server => {
-  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-pg-"))
-  Fs.chmodSync(folder, 0o777)
-  const data = Path.join(folder, "data")
-  const binary = (name: string) => Path.join(binaries, name)
-  as(folder, binary("initdb"), ["-D", data, "-U", "spillway", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"])
-  // No port: only the socket in its folder.
-  const options = `-c listen_addresses= -c unix_socket_directories=${folder} -c fsync=off -c max_connections=30`
-  as(folder, binary("pg_ctl"), ["-D", data, "-w", "-l", Path.join(folder, "log"), "-o", options, "start"])
-  return {
-    folder,
-    stop: () => {
-      as(folder, binary("pg_ctl"), ["-D", data, "-w", "-m", "immediate", "stop"])
-      Fs.rmSync(folder, { recursive: true, force: true })
-    }
-  }
-}
-
-const binaries = findBinaries()
-
-if (binaries === undefined) process.stdout.write("PostgreSQL is not installed: its contract does not run.\n")
-
-it.skipIf(binaries === undefined)("initdb is in PATH or where Debian puts it (apt-get install postgresql)", () => {
-  assert.isDefined(binaries)
-})
+const binaries = binariesFor("its contract")
 
 if (binaries !== undefined) {
-  let server: Server
+  let server: PostgresServer
   beforeAll(() => {
     server = start(binaries)
   })
@@ -71,6 +24,56 @@ if (binaries !== undefined) {
   const client = Layer.suspend(() =>
     PgClient.layer({ host: server.folder, username: "spillway", database: "postgres", maxConnections: 4 })
   )
-  const store = PostgresStore.layer(PgClient.PgClient).pipe(Layer.provide(client))
+  const store = Layer.orDie(PostgresStore.layer(PgClient.PgClient)).pipe(Layer.provide(client))
   contract("store in PostgreSQL (A080)", store, { runs: 6 })
+
+  /** As a process that is stopped between the two halves of a transaction: the rows are locked, and nothing follows. */
+  const pausedIn = (sql: PgClient.PgClient, pause: Deferred.Deferred<void>, resume: Deferred.Deferred<void>) => {
+    const client: PostgresStore.Client<unknown> = {
+      withTransaction: sql.withTransaction,
+      unsafe: <A extends object>(text: string, params?: ReadonlyArray<any>) => {
+        const held = Effect.zipRight(Deferred.succeed(pause, undefined), Deferred.await(resume))
+        return Effect.zipRight(text.startsWith("UPDATE") ? held : Effect.void, sql.unsafe<A>(text, params))
+      }
+    }
+    return client
+  }
+
+  const paused = (idleTransactionTimeout: number) =>
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      const [pause, resume] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+      const options = { idleTransactionTimeout }
+      const old = yield* PostgresStore.make(pausedIn(sql, pause, resume), options)
+      const other = yield* PostgresStore.make(sql, options)
+      const jobId = `paused-${idleTransactionTimeout}-${process.pid}`
+      yield* other.insert({ id: jobId, name: "test", input: null, createdAt: 0, queuedAt: 0 })
+      const claim = (owner: string) => ({ jobId, owner, now: 0, leaseUntil: 1_000 })
+      const first = yield* Effect.fork(Effect.either(old.claim(claim("old"))))
+      yield* Deferred.await(pause)
+      return { sql, resume, first, second: other.claim(claim("other")) }
+    })
+
+  describe("a process that is paused in a transaction", () => {
+    it.scopedLive("loses its connection, so that another one takes its job over, and its transaction fails (TL12)", () =>
+      Effect.gen(function*() {
+        const { first, resume, second } = yield* paused(100)
+        assert.deepInclude(Option.getOrThrow(yield* second), { owner: "other", generation: 1 })
+        yield* Deferred.succeed(resume, undefined)
+        const outcome = yield* Fiber.join(first)
+        assert.isTrue(outcome._tag === "Left" && outcome.left._tag === "StoreFailed" && outcome.left.why === "closed")
+      }).pipe(Effect.provide(client)))
+
+    it.scopedLive("without that limit holds everybody up for as long as it is paused", () =>
+      Effect.gen(function*() {
+        const { first, resume, second, sql } = yield* paused(3_600_000)
+        const waiting = yield* Effect.fork(second)
+        const locks = sql`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'`
+        yield* Effect.repeat(locks, { until: (rows) => rows.length > 0 })
+        assert.isNull(waiting.unsafePoll())
+        yield* Deferred.succeed(resume, undefined)
+        assert.strictEqual((yield* Fiber.join(first))._tag, "Right")
+        assert.isTrue(Option.isNone(yield* Fiber.join(waiting)), "the lease of the one that was paused holds")
+      }).pipe(Effect.provide(client)))
+  })
 }

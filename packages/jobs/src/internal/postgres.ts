@@ -1,5 +1,6 @@
 /** The database of `PostgresStore`, on a client that knows transactions. */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { StoreFailed } from "../JobError.js"
 import type { Client } from "../PostgresStore.js"
 import type { Dialect, Param, Row, Sql, Statement } from "./sql.js"
@@ -32,12 +33,39 @@ const whyOf = (code: string): StoreFailed["why"] =>
     ? "io"
     : code === "40P01" || code === "55P03" || code === "40001"
     ? "busy"
-    : code.startsWith("08") || code.startsWith("57P") || code.startsWith("ECONN")
+    : code.startsWith("08") || code.startsWith("57P") || code === "25P03" || code.startsWith("ECONN")
     ? "closed"
     : "other"
 
+/** `pg` says in words, without a code, that a connection is gone. */
+const isGone = (error: unknown, depth = 0): boolean => {
+  if (typeof error !== "object" || error === null || depth > 4) return false
+  const { cause, message } = error as { readonly message?: unknown; readonly cause?: unknown }
+  return (typeof message === "string" && /not queryable|connection terminated/i.test(message)) ||
+    isGone(cause, depth + 1)
+}
+
 const failure = (operation: string) => (cause: unknown) =>
-  cause instanceof StoreFailed ? cause : new StoreFailed({ operation, why: whyOf(codeOf(cause)), cause })
+  cause instanceof StoreFailed
+    ? cause
+    : new StoreFailed({ operation, why: isGone(cause) ? "closed" : whyOf(codeOf(cause)), cause })
+
+/**
+ * A transaction, with typed failures. Its `ROLLBACK` on a connection that is gone is a defect of the client's, which hides
+ * the failure that it follows: for whoever asked it is that failure.
+ */
+const transaction = <A, E>(client: Client<E>, operation: string, body: Effect.Effect<A, E>) =>
+  Effect.suspend(() => {
+    const failed: Array<unknown> = []
+    return client.withTransaction(Effect.tapError(body, (error) => Effect.sync(() => failed.push(error)))).pipe(
+      Effect.mapError(failure(operation)),
+      Effect.catchSomeDefect((defect) =>
+        failed.length === 0 && !isGone(defect)
+          ? Option.none()
+          : Option.some(Effect.fail(failure(operation)(failed[0] ?? defect)))
+      )
+    )
+  })
 
 /** Rows in one statement: PostgreSQL has at most 65,535 parameters. */
 const rowsMax = 500
@@ -61,17 +89,29 @@ const execute = <E>(client: Client<E>, statement: Statement): Effect.Effect<Read
     (all) => all.flat()
   )
 
-export const sqlOf = <E>(client: Client<E>): Sql => ({
+/**
+ * Holds for the rest of a transaction: a process that is paused in it, or whose machine is gone, would keep its rows locked
+ * for as long as the connection lives, and nobody could take its jobs over.
+ */
+const limit = (idleTransactionTimeout: number): string =>
+  `SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleTransactionTimeout)}`
+
+export const sqlOf = <E>(client: Client<E>, idleTransactionTimeout: number): Sql => ({
   dialect,
   run: (operation, statement) => Effect.mapError(execute(client, statement), failure(operation)),
   transact: (operation, reads, decide) =>
-    client.withTransaction(Effect.gen(function*() {
-      const rows: Array<ReadonlyArray<Row>> = []
-      for (const read of reads) rows.push(yield* execute(client, read))
-      const { result, writes } = decide(rows)
-      for (const write of writes) yield* execute(client, write)
-      return result
-    })).pipe(Effect.mapError(failure(operation)))
+    transaction(
+      client,
+      operation,
+      Effect.gen(function*() {
+        yield* client.unsafe(limit(idleTransactionTimeout))
+        const rows: Array<ReadonlyArray<Row>> = []
+        for (const read of reads) rows.push(yield* execute(client, read))
+        const { result, writes } = decide(rows)
+        for (const write of writes) yield* execute(client, write)
+        return result
+      })
+    )
 })
 
 /** Any number that nobody else is likely to lock. */
@@ -79,7 +119,11 @@ const lock = 7_747_552_910
 
 /** Makes the tables, one process at a time: `IF NOT EXISTS` alone fails when two do it at once. */
 export const migrate = <E>(client: Client<E>, schema: ReadonlyArray<string>): Effect.Effect<void, StoreFailed> =>
-  client.withTransaction(Effect.gen(function*() {
-    yield* client.unsafe(`SELECT pg_advisory_xact_lock(${lock})`)
-    for (const sql of schema) yield* client.unsafe(sql)
-  })).pipe(Effect.mapError(failure("make the tables")))
+  transaction(
+    client,
+    "make the tables",
+    Effect.gen(function*() {
+      yield* client.unsafe(`SELECT pg_advisory_xact_lock(${lock})`)
+      for (const sql of schema) yield* client.unsafe(sql)
+    })
+  )
