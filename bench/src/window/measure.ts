@@ -24,7 +24,7 @@ export interface Order {
 export interface Figures {
   readonly urgent: number
   readonly p50: number
-  readonly p99: number
+  readonly p90: number
   readonly max: number
   readonly bulkMbit: number
 }
@@ -124,7 +124,7 @@ const read = async (port: number, millis: number): Promise<Figures> => {
   return {
     urgent: delays.length,
     p50: quantile(delays, 0.5),
-    p99: quantile(delays, 0.99),
+    p90: quantile(delays, 0.9),
     max: delays.at(-1) ?? NaN,
     bulkMbit: bytes * 8 / (millis - 1_000) / 1_000
   }

@@ -59,7 +59,8 @@ export interface SessionOptions {
   /**
    * Keeps what is urgent from waiting behind what was written long ago, in the buffers of the kernel and the network: so
    * much more time than the shortest seen may bytes take to arrive, told by pings, at most one each 4 to 16 KiB; the rest
-   * waits in the lanes. 50 ms is a good value. A peer that answers no ping is given up after `sendTimeout`. Default off.
+   * waits in the lanes. 50 ms is a good value. A peer that answers no ping is given up after `sendTimeout`; while we pause
+   * reading from it, and so see no pong, nothing is held back. Default off.
    */
   readonly deliveryDelay?: Duration.DurationInput
   /** No byte written for so long while bytes wait (4009). Default 5 s. */

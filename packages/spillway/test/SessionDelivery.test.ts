@@ -3,6 +3,7 @@ import { assert, describe } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type { SessionImpl } from "../src/internal/session.js"
 import type { SessionOptions } from "../src/SessionOptions.js"
 import { advance, bulk, clog, critical, endOf, payload, type Rig, settle, test, watch } from "./support.js"
 
@@ -103,6 +104,42 @@ describe("deliveryDelay", () => {
         for (let i = 0; i < 50; i++) yield* session.send(bulk(chunk))
         yield* advance("10 seconds")
         assert.strictEqual((yield* client.received).length, 50)
+        assert.strictEqual(session.state, "open")
+      })
+  )
+
+  test(
+    "what was sent while no pong was seen is confirmed afterwards, however much it was",
+    { session: { ...window, inboxItemsMax: 1 } },
+    (rig) =>
+      Effect.gen(function*() {
+        const { client, session } = yield* rig.open()
+        yield* client.send("not read")
+        yield* settle
+        for (let i = 0; i < 400; i++) {
+          yield* session.send(bulk(chunk))
+          yield* advance(1)
+        }
+        yield* session.receive
+        yield* advance(100)
+        yield* session.send(bulk("after"))
+        yield* advance("10 seconds")
+        assert.strictEqual((yield* client.received).length, 401)
+        assert.strictEqual(session.state, "open")
+      })
+  )
+
+  test(
+    "a peer is not given up for a pong when what waited for it was shed",
+    { session: window },
+    (rig) =>
+      Effect.gen(function*() {
+        const { session } = yield* rig.open(undefined, { noPong: true })
+        for (let i = 0; i < 4; i++) yield* session.send(bulk(chunk))
+        yield* settle
+        assert.isAbove(session.stats.queuedItems, 0)
+        assert.isAbove((session as unknown as SessionImpl).writer.shed(3), 0)
+        yield* advance("9 seconds")
         assert.strictEqual(session.state, "open")
       })
   )

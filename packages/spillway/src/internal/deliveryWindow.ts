@@ -23,7 +23,7 @@ const pingBytesMax = 16 * 1024
 /** With nothing unconfirmed, time between pings: what a quiet connection needs to know its shortest time. */
 const quietMillis = 1_000
 
-/** Pings without an answer at most: only while nothing is read from the peer are there as many. */
+/** Pings that are remembered without an answer: only while nothing is read from the peer are there as many. */
 const pingsMax = 256
 
 export class DeliveryWindow {
@@ -55,9 +55,14 @@ export class DeliveryWindow {
   /** Counts what was written. Returns the payload of the ping that has to follow it, or `undefined`. */
   wrote(bytes: number, now: number): Uint8Array | undefined {
     this.writtenBytes += bytes
-    if (this.marks.length === pingsMax) return undefined
     const isQuiet = this.marks.length === 0 && now - this.lastPingAt >= quietMillis
     if (!isQuiet && this.writtenBytes - this.pingedBytes < Math.min(pingBytesMax, this.bytes / 4)) return undefined
+    // The oldest is forgotten, not the newest left out: else the last pong would leave bytes that no ping stands behind.
+    if (this.marks.length === pingsMax) {
+      this.marks.shift()
+      this.times.shift()
+      this.first = (this.first + 1) >>> 0
+    }
     this.pingedBytes = this.writtenBytes
     this.lastPingAt = now
     this.marks.push(this.writtenBytes)

@@ -323,6 +323,8 @@ export class SessionWriter {
   /** Sheds everything queued in the lanes from this one down. Returns how many messages. */
   shed(from: 2 | 3): number {
     const shed = this.outbox.shed(from, this.now)
+    // Nobody waits for a pong any more, if nothing waits.
+    if (this.outbox.queue.queuedItems === 0) this.confirmed()
     this.updatePressure()
     return shed
   }
