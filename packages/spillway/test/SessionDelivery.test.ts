@@ -170,4 +170,22 @@ describe("deliveryDelay", () => {
         assert.strictEqual(report.undelivered.bulk, 10)
       })
   )
+
+  test(
+    "the flush at the end does not wait for pongs beyond its time: the peer reads, and the window stays full",
+    { session: { ...window, sendTimeout: "1 hour", pingInterval: "1 hour" } },
+    (rig) =>
+      Effect.gen(function*() {
+        const { client, session } = yield* rig.open(undefined, { noPong: true })
+        const awaitEnding = yield* watch(session)
+        for (let i = 0; i < 10; i++) yield* session.send(bulk(chunk))
+        yield* settle
+        yield* session.close()
+        const { report, tookMillis } = yield* awaitEnding
+        const received = (yield* client.received).length
+        assert.isAtMost(tookMillis, 10_000)
+        assert.isBelow(received, 10)
+        assert.strictEqual(received + report.undelivered.bulk, 10)
+      })
+  )
 })

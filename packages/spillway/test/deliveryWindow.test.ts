@@ -88,4 +88,16 @@ describe("DeliveryWindow", () => {
     assert.isAbove(window.room(), 0)
     assert.isFalse(window.heard(pings.at(-2), 2_000))
   })
+
+  it("the answer to a heartbeat, and a pong that nobody asked for, confirm nothing", () => {
+    const window = new DeliveryWindow(50)
+    const ping = window.wrote(65_536, 0)!
+    for (const payload of [undefined, new Uint8Array(0), new Uint8Array(3), Uint8Array.of(0, 0, 0, 1)]) {
+      assert.isFalse(window.heard(payload, 1))
+      assert.strictEqual(window.confirmedBytes, 0)
+      assert.strictEqual(window.room(), 0)
+    }
+    assert.isTrue(window.heard(ping, 2))
+    assert.strictEqual(window.confirmedBytes, 65_536)
+  })
 })
