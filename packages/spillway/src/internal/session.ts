@@ -177,7 +177,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
       inbox.paused = true
       timers.paused(now)
       this.connection.pause()
-      this.writer.unheard()
+      this.writer.goOn()
     }
   }
 
@@ -199,7 +199,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     this.timers.resumeAt = now + waitMillis
     this.host.arm(this, this.timers.resumeAt)
     this.connection.pause()
-    this.writer.unheard()
+    this.writer.goOn()
   }
 
   /** Connection event: the peer sent a ping, which the connection has answered. */

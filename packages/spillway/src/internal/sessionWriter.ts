@@ -252,7 +252,8 @@ export class SessionWriter {
     return false
   }
 
-  private confirmed(): void {
+  /** Waits for no pong any more: there is room, or none will be seen for a while. */
+  goOn(): void {
     if (!this.unconfirmed) return
     this.unconfirmed = false
     if (!this.inFlight) this.owner.timers.sendDone()
@@ -262,13 +263,8 @@ export class SessionWriter {
   /** A pong came. Whether it confirms what was written. */
   delivered(payload: Uint8Array | undefined, now: number): boolean {
     if (this.window?.heard(payload, now) !== true) return false
-    if (this.window.room() > 0) this.confirmed()
+    if (this.window.room() > 0) this.goOn()
     return true
-  }
-
-  /** No pong will be seen for a while, so none is waited for. */
-  unheard(): void {
-    this.confirmed()
   }
 
   /** Whether messages wait for the kernel or for the peer. */
@@ -324,7 +320,7 @@ export class SessionWriter {
   shed(from: 2 | 3): number {
     const shed = this.outbox.shed(from, this.now)
     // Nobody waits for a pong any more, if nothing waits.
-    if (this.outbox.queue.queuedItems === 0) this.confirmed()
+    if (this.outbox.queue.queuedItems === 0) this.goOn()
     this.updatePressure()
     return shed
   }
