@@ -12,6 +12,7 @@ const { shed } = LaneQueue.prototype
 LaneQueue.prototype.shed = function(ring, aged) {
   shed.call(this, ring, aged)
   this.countedBytes++
+  this.queuedBytes++
 }
 
 campaign(Simulation, Effect, read(process.argv.slice(2))).catch(exitOnFailure)
