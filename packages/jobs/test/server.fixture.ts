@@ -1,6 +1,6 @@
 /**
  * A server of jobs on PostgreSQL, as a program: two of them on one database are a cluster. Says in a line where it listens,
- * and in a line each which attempts it has given up.
+ * and in a line each which attempts it began and gave up.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as HttpRouter from "@effect/platform/HttpRouter"
@@ -29,6 +29,7 @@ const Count = (name: string, onLost: Job.OnLost) =>
 /** Counts as slowly as a person can follow, from where an earlier attempt has come to. */
 const counting = (to: number, job: Job.JobContext<number>) =>
   Effect.gen(function*() {
+    yield* say(`began ${job.jobId} ${job.attempt}`)
     const done = yield* Stream.runCount(Stream.filter(job.history, ({ kind }) => kind === "MESSAGE"))
     for (let n = done + 1; n <= to; n++) {
       yield* job.emit(n, { id: `count ${n}` })
@@ -57,9 +58,9 @@ const listening = HttpServer.addressWith((address) =>
 
 const server = Layer.effectDiscard(listening).pipe(
   Layer.provideMerge(Layer.unwrapScoped(Effect.map(routes, (router) => HttpServer.serve(router)))),
-  Layer.provide(JobRunner.layer(handlers, { lease: "1 second", pollInterval: "100 millis" })),
+  Layer.provide(JobRunner.layer(handlers, { lease: "3 seconds", pollInterval: "100 millis" })),
   Layer.provide(EventLog.layer({ pollInterval: "50 millis" })),
-  Layer.provide(PostgresStore.layer(PgClient.PgClient, { idleTransactionTimeout: "300 millis" })),
+  Layer.provide(PostgresStore.layer(PgClient.PgClient, { idleTransactionTimeout: "2 seconds" })),
   Layer.provide(PgClient.layer({ host: process.argv[2]!, username: "spillway", database: "postgres" })),
   Layer.provide(SpillwayServer.layer(JobViewer.sessionOptions())),
   Layer.provide([Overflow.layerDefault, Telemetry.layerNoop]),

@@ -158,9 +158,9 @@ if (binaries !== undefined) {
     Effect.gen(function*() {
       const { jobs } = yield* api(server)
       const { id } = yield* jobs.create({ payload: { name, input: to } })
-      const status = jobs.state({ path: { id } })
-      yield* Effect.repeat(status, { until: ({ status }) => status === "RUNNING" })
-      if ((yield* jobs.active()).ids.includes(id)) return id
+      const isBegunBy = ({ output }: Server) => output.said.includes(`began ${id} 1\n`)
+      yield* eventually("somebody begins", () => isBegunBy(first) || isBegunBy(second))
+      if (isBegunBy(server)) return id
       yield* jobs.cancel({ path: { id } })
       return yield* runBy(server, name, to)
     })
