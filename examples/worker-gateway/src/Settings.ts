@@ -44,7 +44,7 @@ const MiB = 1024 * 1024
 
 const table = {
   host: setting("HOST", "127.0.0.1", "address to listen on", Config.nonEmptyString),
-  port: setting("PORT", 8080, "port to listen on, and of the server for load, watch and kill", Config.port),
+  port: whole("PORT", 8080, "port to listen on, and of the server for load, watch and kill", 0, 65_535),
   worker: setting(
     "WORKER",
     "node" as "node" | "python",
