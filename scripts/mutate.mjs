@@ -26,7 +26,7 @@ const nearest = {
   "drain.ts": ["SessionPrecedence", "Drain", "Sessions.test"],
   "bounded.ts": ["suspended", "Tasks.test", "SessionEnding"],
   "session.ts": ["Session.test", "SessionPrecedence", "SessionLimits"],
-  "sessionWriter.ts": ["Session.test", "SessionInterruption", "SessionTimers", "Session.laws"],
+  "sessionWriter.ts": ["Session.test", "SessionDelivery", "SessionInterruption", "SessionTimers", "Session.laws"],
   "sessionSend.ts": ["SessionInterruption", "Session.test"],
   "sessionTasks.ts": ["Session.test", "SessionEnding", "SessionPrecedence"],
   "sessionTimers.ts": ["SessionTimers"],

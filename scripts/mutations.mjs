@@ -239,6 +239,24 @@ export const mutations = [
     to: "    this.deadlines.ensure(session, dueAt)\n"
   },
   {
+    name: "a full delivery window holds nothing back",
+    path: writer,
+    from: "      if (window?.room === 0 && !this.owner.isReadingPaused) return this.awaitPong(window, now)\n",
+    to: ""
+  },
+  {
+    name: "a peer that confirms nothing is never given up",
+    path: writer,
+    from: "      this.owner.timers.sendStarted(now, this.progress)\n",
+    to: ""
+  },
+  {
+    name: "pongs are waited for that are not seen",
+    path: writer,
+    from: "window?.room === 0 && !this.owner.isReadingPaused",
+    to: "window?.room === 0"
+  },
+  {
     name: "a moved deadline is not put in order",
     path: deadlines,
     from: "    this.up(index)\n    this.down(last.heapIndex)\n",

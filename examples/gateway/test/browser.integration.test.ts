@@ -4,38 +4,10 @@
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
+import type { Browser, BrowserContext, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { isThere, launch } from "./chromium.js"
 import { build, Server, sleep, until } from "./support.js"
-
-const candidates = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-
-const findBrowser = (): string | undefined => {
-  const folders = (process.env["PATH"] ?? "").split(Path.delimiter)
-  const named = process.env["CHROME_PATH"]
-  return [
-    ...(named === undefined ? [] : [named]),
-    ...folders.flatMap((folder) => candidates.map((name) => Path.join(folder, name)))
-  ]
-    .find((path) => Fs.existsSync(path))
-}
-
-const executablePath = findBrowser()
-
-if (executablePath === undefined) {
-  process.stdout.write("THE BROWSER TEST DID NOT RUN: no chromium in PATH, and CHROME_PATH is not set.\n")
-}
-
-/** Quiet: a browser that was started for a test has nothing to look up, update or synchronise. */
-const args = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync"
-]
 
 let server: Server
 let browser: BrowserContext
@@ -57,12 +29,12 @@ const screenshot = async (page: Page, name: string) => {
   if (folder !== undefined) await page.screenshot({ path: Path.join(folder, `${name}.png`), fullPage: true })
 }
 
-describe.skipIf(executablePath === undefined)("the page in a browser", () => {
+describe.skipIf(!isThere)("the page in a browser", () => {
   beforeAll(async () => {
     build()
     server = await Server.start({ GATEWAY_DRAIN_GRACE: "1 second" })
     profile = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-browser-"))
-    browser = await chromium.launchPersistentContext(profile, { executablePath: executablePath!, headless: true, args })
+    browser = await launch(profile)
   }, 90_000)
 
   afterAll(async () => {

@@ -8,39 +8,11 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Timers from "node:timers/promises"
 import { fileURLToPath } from "node:url"
-import { type BrowserContext, chromium, type Page } from "playwright-core"
+import type { BrowserContext, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { isThere, launch } from "../../gateway/test/chromium.js"
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
-
-const candidates = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-
-const findBrowser = (): string | undefined => {
-  const folders = (process.env["PATH"] ?? "").split(Path.delimiter)
-  const named = process.env["CHROME_PATH"]
-  return [
-    ...(named === undefined ? [] : [named]),
-    ...folders.flatMap((folder) => candidates.map((name) => Path.join(folder, name)))
-  ]
-    .find((path) => Fs.existsSync(path))
-}
-
-const executablePath = findBrowser()
-
-if (executablePath === undefined) {
-  process.stdout.write("THE BROWSER TEST DID NOT RUN: no chromium in PATH, and CHROME_PATH is not set.\n")
-}
-
-/** Quiet: a browser that was started for a test has nothing to look up, update or synchronise. */
-const args = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync"
-]
 
 const until = async <A>(probe: () => A | undefined | Promise<A | undefined>, what: string): Promise<A> => {
   const deadline = Date.now() + 100_000
@@ -85,7 +57,7 @@ const stop = async ({ child }: Server, signal: NodeJS.Signals): Promise<number |
   return child.exitCode
 }
 
-describe.skipIf(executablePath === undefined)("the page in a browser", () => {
+describe.skipIf(!isThere)("the page in a browser", () => {
   let folder: string
   let server: Server
   let browser: BrowserContext
@@ -103,7 +75,7 @@ describe.skipIf(executablePath === undefined)("the page in a browser", () => {
     }
     server = await start(folder)
     const profile = Path.join(folder, "profile")
-    browser = await chromium.launchPersistentContext(profile, { executablePath: executablePath!, headless: true, args })
+    browser = await launch(profile)
   }, 90_000)
 
   afterAll(async () => {

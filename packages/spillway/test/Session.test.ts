@@ -10,7 +10,20 @@ import * as Message from "../src/Message.js"
 import * as Outcome from "../src/Outcome.js"
 import * as Overflow from "../src/Overflow.js"
 import * as Session from "../src/Session.js"
-import { advance, bulk, clog, control, critical, endOf, important, payload, settle, test, texts } from "./support.js"
+import {
+  advance,
+  bulk,
+  clog,
+  control,
+  critical,
+  endOf,
+  important,
+  openFull,
+  payload,
+  settle,
+  test,
+  texts
+} from "./support.js"
 
 const small = { outboxItemsMax: 10 }
 
@@ -202,9 +215,7 @@ describe("outbound", () => {
     { session: small },
     (rig) =>
       Effect.gen(function*() {
-        const pair = yield* rig.open()
-        yield* clog(pair)
-        for (let i = 0; i < 10; i++) yield* pair.session.send(critical("x"))
+        const pair = yield* openFull(rig)
         assert.deepStrictEqual(pair.session.unsafeOffer(critical("x")), { _tag: "Rejected", reason: "LaneFull" })
         const waiting = yield* Effect.fork(pair.session.send(critical("waited")))
         yield* settle
@@ -221,9 +232,7 @@ describe("outbound", () => {
     { session: small },
     (rig) =>
       Effect.gen(function*() {
-        const pair = yield* rig.open()
-        yield* clog(pair)
-        for (let i = 0; i < 10; i++) yield* pair.session.send(critical("x"))
+        const pair = yield* openFull(rig)
         const send = yield* Effect.fork(pair.session.send(critical("waits")))
         const deliver = yield* Effect.fork(pair.session.deliver(critical("waits")))
         yield* endOf(pair.session, pair.client.reset)
@@ -237,9 +246,7 @@ describe("outbound", () => {
     { session: small },
     (rig) =>
       Effect.gen(function*() {
-        const pair = yield* rig.open()
-        yield* clog(pair)
-        for (let i = 0; i < 10; i++) yield* pair.session.send(critical("x"))
+        const pair = yield* openFull(rig)
         const send = yield* Effect.fork(pair.session.send(critical("waits")))
         yield* settle
         yield* pair.session.close()

@@ -35,6 +35,15 @@ const urgentDelays = (rig: Rig) =>
 
 const window: SessionOptions = { deliveryDelay: "50 millis" }
 
+/** A session whose inbox is full of the one message that it may hold: nothing more is read, no pong either. */
+const openUnread = (rig: Rig) =>
+  Effect.gen(function*() {
+    const pair = yield* rig.open()
+    yield* pair.client.send("not read")
+    yield* settle
+    return pair
+  })
+
 describe("deliveryDelay", () => {
   test(
     "an urgent message is behind what arrives in about 50 ms, and the link stays busy",
@@ -98,9 +107,7 @@ describe("deliveryDelay", () => {
     { session: { ...window, inboxItemsMax: 1 } },
     (rig) =>
       Effect.gen(function*() {
-        const { client, session } = yield* rig.open()
-        yield* client.send("not read")
-        yield* settle
+        const { client, session } = yield* openUnread(rig)
         for (let i = 0; i < 50; i++) yield* session.send(bulk(chunk))
         yield* advance("10 seconds")
         assert.strictEqual((yield* client.received).length, 50)
@@ -113,9 +120,7 @@ describe("deliveryDelay", () => {
     { session: { ...window, inboxItemsMax: 1 } },
     (rig) =>
       Effect.gen(function*() {
-        const { client, session } = yield* rig.open()
-        yield* client.send("not read")
-        yield* settle
+        const { client, session } = yield* openUnread(rig)
         for (let i = 0; i < 400; i++) {
           yield* session.send(bulk(chunk))
           yield* advance(1)

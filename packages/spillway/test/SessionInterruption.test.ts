@@ -4,7 +4,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Session from "../src/Session.js"
-import { assertConserved, clog, critical, settle, test, texts } from "./support.js"
+import { assertConserved, critical, openFull, settle, test, texts } from "./support.js"
 
 const small = { outboxItemsMax: 10 }
 
@@ -14,9 +14,7 @@ describe("interruption", () => {
     { session: small },
     (rig) =>
       Effect.gen(function*() {
-        const pair = yield* rig.open()
-        yield* clog(pair)
-        for (let i = 0; i < 10; i++) yield* pair.session.send(critical("x"))
+        const pair = yield* openFull(rig)
         const waits: ReadonlyArray<Effect.Effect<unknown>> = [
           pair.session.send(critical("no")),
           pair.session.deliver(critical("no"))
@@ -38,9 +36,7 @@ describe("interruption", () => {
     { session: small },
     (rig) =>
       Effect.gen(function*() {
-        const pair = yield* rig.open()
-        yield* clog(pair)
-        for (let i = 0; i < 10; i++) yield* pair.session.send(critical("x"))
+        const pair = yield* openFull(rig)
         for (let step = 0; step < 40; step++) {
           yield* interruptAt(step, pair.session.send(critical("no")))
           yield* interruptAt(step, pair.session.deliver(critical("no")))

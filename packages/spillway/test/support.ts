@@ -224,4 +224,13 @@ export const clog = ({ client, session }: Pair): Effect.Effect<void> =>
     assert.isAbove(session.stats.inFlightBytes, 0)
   })
 
+/** A session with a bound of ten messages that is full of `critical`, and whose client does not read. */
+export const openFull = (rig: Rig): Effect.Effect<Pair> =>
+  Effect.gen(function*() {
+    const pair = yield* rig.open()
+    yield* clog(pair)
+    for (let i = 0; i < 10; i++) yield* pair.session.send(critical("x"))
+    return pair
+  })
+
 export { settle }

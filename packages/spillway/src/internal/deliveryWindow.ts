@@ -36,7 +36,7 @@ export class DeliveryWindow {
   private lastPingAt = -Infinity
   private baseMillis = Infinity
   /** Whether the window has held anything back since the last pong: only then there is something to learn from it. */
-  private wasFull = false
+  private wasHeldBack = false
   /** Pings without an answer: the bytes before them, and when they were sent. The first of them has the number `first`. */
   private readonly marks: Array<number> = []
   private readonly times: Array<number> = []
@@ -45,11 +45,13 @@ export class DeliveryWindow {
   constructor(private readonly targetMillis: number) {}
 
   /** Bytes that are still allowed; 0: nothing may be written before a pong. */
-  room(): number {
-    const room = this.bytes - (this.writtenBytes - this.confirmedBytes)
-    if (room > 0) return room
-    this.wasFull = true
-    return 0
+  get room(): number {
+    return Math.max(0, this.bytes - (this.writtenBytes - this.confirmedBytes))
+  }
+
+  /** Something waits for room. */
+  holdBack(): void {
+    this.wasHeldBack = true
   }
 
   /** Counts what was written. Returns the payload of the ping that has to follow it, or `undefined`. */
@@ -92,9 +94,9 @@ export class DeliveryWindow {
     this.baseMillis = Math.min(this.baseMillis, millis)
     const offTarget = (this.targetMillis - (millis - this.baseMillis)) / this.targetMillis
     const share = Math.min(1, arrived / this.bytes)
-    if (offTarget > 0 && this.wasFull) this.bytes += arrived * offTarget / 2
+    if (offTarget > 0 && this.wasHeldBack) this.bytes += arrived * offTarget / 2
     else if (offTarget < 0) this.bytes *= 1 + Math.max(offTarget, -0.5) * share
     this.bytes = Math.min(bytesMax, Math.max(bytesMin, this.bytes))
-    this.wasFull = false
+    this.wasHeldBack = false
   }
 }

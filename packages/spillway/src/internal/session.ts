@@ -42,7 +42,6 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   readonly [TypeId]: TypeId = TypeId
   dueAt = Infinity
   heapIndex = -1
-
   state: Session.State = "open"
   exit: Exit | undefined = undefined
   /** Whether the exit is final. Until then an exit of higher precedence may still replace it. */
@@ -57,7 +56,6 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   stuckForks = 0
   endingSoFar: Ending | undefined = undefined
   report: DrainReport | undefined = undefined
-
   readonly writer: SessionWriter
   readonly inbox = new Inbox()
   readonly timers: SessionTimers
@@ -66,7 +64,6 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   private readonly limit: InboundLimit | undefined
   /** Whether anybody ever read an inbound message; a handler that never did gets no time to read at the end. */
   reads = false
-
   handler: TaskRecord | undefined = undefined
   tasks: Set<TaskRecord> | undefined = undefined
   /** Called when a task has ended, while the ending waits for tasks. */

@@ -181,7 +181,7 @@ export class SessionWriter {
     for (let batch = 0; batch < batchesPerPump; batch++) {
       if (this.inFlight || this.stopped || !this.owner.linkAlive) return false
       const window = this.window
-      if (window !== undefined && window.room() === 0 && !this.owner.isReadingPaused) return this.awaitPong(now)
+      if (window?.room === 0 && !this.owner.isReadingPaused) return this.awaitPong(window, now)
       if (!this.writeBatch(now)) return true
       if (this.outbox.queue.queuedItems === 0 && this.outbox.waiterCount === 0) return !this.inFlight
     }
@@ -202,7 +202,7 @@ export class SessionWriter {
     const window = this.window
     const roomMax = window === undefined || owner.isReadingPaused
       ? belowLaneBytes
-      : Math.min(belowLaneBytes, window.room())
+      : Math.min(belowLaneBytes, window.room)
     let room = roomMax
     let control = 0
     let critical = 0
@@ -242,8 +242,9 @@ export class SessionWriter {
   }
 
   /** The window is full: nothing is written until a pong comes, for which the peer has as long as for taking a byte. */
-  private awaitPong(now: number): boolean {
+  private awaitPong(window: DeliveryWindow, now: number): boolean {
     if (this.outbox.queue.queuedItems === 0) return true
+    window.holdBack()
     if (!this.unconfirmed) {
       this.unconfirmed = true
       this.owner.timers.sendStarted(now, this.progress)
@@ -263,7 +264,7 @@ export class SessionWriter {
   /** A pong came. Whether it confirms what was written. */
   delivered(payload: Uint8Array | undefined, now: number): boolean {
     if (this.window?.heard(payload, now) !== true) return false
-    if (this.window.room() > 0) this.goOn()
+    if (this.window.room > 0) this.goOn()
     return true
   }
 
