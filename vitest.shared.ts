@@ -37,10 +37,10 @@ const project = (
  * Tests that need nothing but the process they run in: no socket, no child process, no real time. The files of a project
  * share a thread and what they import, as loading Effect for each took longer than its tests.
  */
-export const unit = (name: string, dir: string, include = ["test/**/*.test.ts"]): TestProjectInlineConfiguration =>
+export const unit = (name: string, dir: string, include: Array<string>): TestProjectInlineConfiguration =>
   project(name, dir, {
     include,
-    exclude: ["test/**/*.integration.test.ts", "test/**/*.alone.test.ts"],
+    exclude: ["**/node_modules/**", "**/*.integration.test.ts", "**/*.alone.test.ts"],
     pool: "threads",
     testTimeout: 60_000,
     hookTimeout: 60_000

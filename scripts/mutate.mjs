@@ -47,8 +47,10 @@ const runSuites = async (copy, words) => {
   const report = Path.join(copy, "report.json")
   Fs.rmSync(report, { force: true })
   const vitest = Path.join(copy, "node_modules/vitest/vitest.mjs")
-  const args = [vitest, "run", "--bail=1", "--project", "spillway", "--project", "testing", "--reporter=json"]
-  const { code } = await run(process.execPath, [...args, `--outputFile.json=${report}`, ...words], {
+  const projects = ["unit", "spillway:alone", "testing:alone"].flatMap((name) => ["--project", name])
+  const args = [vitest, "run", "--bail=1", ...projects, "--reporter=json"]
+  const filters = words.length === 0 ? ["packages/spillway/", "packages/testing/"] : words
+  const { code } = await run(process.execPath, [...args, `--outputFile.json=${report}`, ...filters], {
     cwd: copy,
     capture: true
   })
