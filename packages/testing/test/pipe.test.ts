@@ -84,4 +84,16 @@ describe("Pipe", () => {
       { numRuns: 100 }
     )
   })
+
+  it("what finds room on a link without a rate is there in that instant, looked at or not", () => {
+    const given = { capacityBytes: 1, bytesPerSecond: Infinity, latencyMillis: 0 }
+    const commands: ReadonlyArray<Command> = [
+      { _tag: "Rate", rate: 50 },
+      { _tag: "Read", on: true },
+      { _tag: "Corked", bytes: 3 },
+      { _tag: "Wait", millis: 61 }
+    ]
+    // Three bytes at twenty milliseconds each.
+    for (const step of [1, 7, Infinity]) assert.deepStrictEqual(run(given, commands, step).delivered, [[0, 60]])
+  })
 })

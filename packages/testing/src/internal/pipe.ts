@@ -221,6 +221,8 @@ export class Pipe<A> {
     this.arrive(rate, rate === Infinity ? at : at - 1)
     if (rate < Infinity || this.readRate === Infinity) this.consume(this.readRate)
     this.fill(at)
+    // What has just found room on a link without a rate is there, whether or not anybody looks in this instant.
+    if (rate === Infinity) this.arrive(rate, at)
     return arrived !== this.arrived || readAt !== this.readAt || entered !== this.entered
   }
 
