@@ -146,22 +146,6 @@ describe("flush", () => {
   )
 
   test(
-    "nothing leaves the lanes behind the close frame, when the peer reads again after the flush",
-    {},
-    (rig) =>
-      Effect.gen(function*() {
-        const pair = yield* rig.open()
-        yield* clog(pair)
-        pair.session.unsafeOffer(bulk("too late"))
-        const cause = Effect.all([pair.session.close(), advance(3_001), pair.client.unstall])
-        const { report } = yield* endOf(pair.session, cause)
-        assert.deepStrictEqual(report.undelivered, { control: 0, critical: 0, important: 0, bulk: 1 })
-        assert.deepInclude(report.phases, { flush: "cut", close: "done" })
-        assert.notInclude(yield* texts(pair.client), "too late")
-      })
-  )
-
-  test(
     "a link that breaks during the flush cuts it, and what was in flight is undelivered",
     {},
     (rig) =>
@@ -202,7 +186,8 @@ describe("flush", () => {
     {},
     (rig) =>
       Effect.gen(function*() {
-        const { client, connection } = yield* rig.connect()
+        // With a rate the kernel has taken everything well before the peer comes to the close frame.
+        const { client, connection } = yield* rig.connect({ toClient: { bytesPerSecond: 1_000_000 } })
         const calls: Array<string> = []
         const watched = new Proxy(connection, {
           get: (target, key) => {
