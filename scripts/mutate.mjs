@@ -20,6 +20,7 @@ const copyTree = (to) => {
 /** The files that are most likely to catch a fault of a module run first, one by one; all of them only if those did not. */
 const nearest = {
   "laneQueue.ts": ["laneQueue.test", "laneQueue.laws"],
+  "ring.ts": ["laneQueue.test", "laneQueue.laws"],
   "outbox.ts": ["sharedBatch", "outboxCore", "Outbox.test"],
   "sharedBatch.ts": ["sharedBatch"],
   "deadlines.ts": ["deadlines"],

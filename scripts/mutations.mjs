@@ -4,6 +4,7 @@
  */
 const outbox = "packages/spillway/src/internal/outbox.ts"
 const queue = "packages/spillway/src/internal/laneQueue.ts"
+const ring = "packages/spillway/src/internal/ring.ts"
 const sharedBatch = "packages/spillway/src/internal/sharedBatch.ts"
 const window = "packages/spillway/src/internal/sessionWindow.ts"
 const writer = "packages/spillway/src/internal/sessionWriter.ts"
@@ -126,8 +127,8 @@ export const mutations = [
   {
     name: "a message may be taken at the very end of its age",
     path: queue,
-    from: "      if (ring.expiresAt(ring.head) > now) return true\n",
-    to: "      if (ring.expiresAt(ring.head) >= now) return true\n"
+    from: "      if (ring.expiresAt(ring.head) > now &&",
+    to: "      if (ring.expiresAt(ring.head) >= now &&"
   },
   {
     name: "bulk starves",
@@ -322,6 +323,18 @@ export const mutations = [
     name: "shared: a throttled session shares",
     path: writer,
     from: "!this.isThrottled && ",
+    to: ""
+  },
+  {
+    name: "target: a lane sheds its last message",
+    path: ring,
+    from: "((this.tail - this.head) | 0) < 2",
+    to: "((this.tail - this.head) | 0) < 1"
+  },
+  {
+    name: "target: a standing queue never ends",
+    path: ring,
+    from: "    if (this.isStanding === true) this.isStanding = false\n",
     to: ""
   }
 ]

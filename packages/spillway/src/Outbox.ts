@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { OutboxImpl } from "./internal/outboxEffect.js"
+import { outboxRules } from "./internal/outboxRules.js"
 import type { Lane, PerLane } from "./Lane.js"
 import type { Outcome } from "./Outcome.js"
 import * as Overflow from "./Overflow.js"
@@ -214,18 +215,10 @@ export const make = <A>(
     const reserveItems = yield* bound("reserveItems", options.reserveItems, 1)
     const reserveBytes = yield* bound("reserveBytes", options.reserveBytes, 1)
     const waitersMax = yield* bound("waitersMax", options.waitersMax, 0)
-    const { importantPerBulk, lanes, refuseBulkAbove } = yield* Overflow.Overflow
+    const policy = yield* Overflow.Overflow
     const clock: Clock.Clock = yield* Effect.clock
-    const rule = (lane: Overflow.LaneRule) => ({ whenFull: lane.whenFull, maxAgeMs: Duration.toMillis(lane.maxAge) })
-    const outbox = new OutboxImpl<A>(clock, waitersMax, {
-      itemsMax,
-      bytesMax,
-      reserveItems,
-      reserveBytes,
-      rules: [rule(lanes.control), rule(lanes.critical), rule(lanes.important), rule(lanes.bulk)],
-      importantPerBulk,
-      refuseBulkAbove
-    })
+    const bounds = { itemsMax, bytesMax, reserveItems, reserveBytes }
+    const outbox = new OutboxImpl<A>(clock, waitersMax, { ...bounds, ...outboxRules(policy) })
     yield* Effect.addFinalizer(() => outbox.shutdown)
     return outbox
   })

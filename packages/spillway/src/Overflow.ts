@@ -41,6 +41,11 @@ export type WhenFull = LaneQueue.WhenFull
 /**
  * Rule of one lane. A message that has been queued for `maxAge` or longer is not delivered.
  *
+ * A `target` follows what the session takes: when a message has waited for `target` and the policy's `interval`, the lane
+ * has a standing queue, and until it has been empty, messages that have waited for longer than `target` are not
+ * delivered, except for the last one. So the lane holds as much as leaves within `target`, be the link fast or slow, and a
+ * burst that is over within the interval loses nothing.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -48,6 +53,8 @@ export interface LaneRule {
   readonly whenFull: WhenFull
   /** Infinite when messages do not age. */
   readonly maxAge: Duration.Duration
+  /** Infinite when a standing queue is as good as any other. Only `important` and `bulk` may have one. */
+  readonly target: Duration.Duration
 }
 
 /**
@@ -66,6 +73,8 @@ export interface Policy {
   readonly pressureAt: number
   /** Fill ratio at or below which pressure ends. */
   readonly pressureEnd: number
+  /** For how long messages may wait for longer than the `target` of their lane before it has a standing queue. */
+  readonly interval: Duration.Duration
 }
 
 /**
@@ -88,6 +97,7 @@ export interface Options {
       readonly [L in Lane]?: {
         readonly whenFull?: WhenFull | undefined
         readonly maxAge?: Duration.DurationInput | undefined
+        readonly target?: Duration.DurationInput | undefined
       } | undefined
     }
     | undefined
@@ -95,13 +105,18 @@ export interface Options {
   readonly refuseBulkAbove?: number | undefined
   readonly pressureAt?: number | undefined
   readonly pressureEnd?: number | undefined
+  readonly interval?: Duration.DurationInput | undefined
 }
 
-const evictLower: LaneRule = Object.freeze({ whenFull: "evictLower", maxAge: Duration.infinity })
+const evictLower: LaneRule = Object.freeze({
+  whenFull: "evictLower",
+  maxAge: Duration.infinity,
+  target: Duration.infinity
+})
 
 /**
  * The default policy: every lane evicts below itself, nothing ages, eight of `important` for one of `bulk`, new `bulk`
- * is refused above 0.9, pressure from 0.7 until 0.5.
+ * is refused above 0.9, pressure from 0.7 until 0.5. No lane has a `target`; the `interval` is one second.
  *
  * @since 0.1.0
  * @category configuration
@@ -111,15 +126,16 @@ export const defaults: Policy = Object.freeze({
   importantPerBulk: 8,
   refuseBulkAbove: 0.9,
   pressureAt: 0.7,
-  pressureEnd: 0.5
+  pressureEnd: 0.5,
+  interval: Duration.seconds(1)
 })
 
 /**
  * Checks options and makes a policy of them.
  *
  * **Errors** `InvalidOption`, naming the key: a ratio outside 0 to 1, `pressureEnd` not below `pressureAt`, an
- * `importantPerBulk` that is no whole number, a `maxAge` that is not above zero, `dropOldest` or `conflate` for a lane
- * that is never evicted.
+ * `importantPerBulk` that is no whole number, a `maxAge`, `target` or `interval` that is not above zero, and
+ * `dropOldest`, `conflate` or a `target` for a lane that is never evicted.
  *
  * @example
  * import { Overflow } from "spillway"
@@ -150,7 +166,8 @@ export const make = (options: Options = {}): Effect.Effect<Policy, InvalidOption
       important: yield* rule("important", options.lanes?.important),
       bulk: yield* rule("bulk", options.lanes?.bulk)
     })
-    return Object.freeze({ lanes, importantPerBulk, refuseBulkAbove, pressureAt, pressureEnd })
+    const interval = yield* duration("interval", options.interval ?? defaults.interval)
+    return Object.freeze({ lanes, importantPerBulk, refuseBulkAbove, pressureAt, pressureEnd, interval })
   })
 
 const invalid = (key: string, value: unknown, expected: string): InvalidOption =>
@@ -161,36 +178,48 @@ const ratio = (key: string, value: number): Effect.Effect<number, InvalidOption>
 
 const whenFullAll = ["evictLower", "dropOldest", "dropNewest", "conflate", "suspend", "disconnect"] as const
 
-const rule = (
-  lane: Lane,
-  options: { readonly whenFull?: WhenFull | undefined; readonly maxAge?: Duration.DurationInput | undefined } = {}
-): Effect.Effect<LaneRule, InvalidOption> => {
-  const whenFull = options.whenFull ?? defaults.lanes[lane].whenFull
-  const key = `lanes.${lane}.whenFull`
-  if (!whenFullAll.includes(whenFull)) return invalid(key, whenFull, `one of ${whenFullAll.join(", ")}`)
-  const isEvicted = lane === "important" || lane === "bulk"
-  if (!isEvicted && (whenFull === "dropOldest" || whenFull === "conflate")) {
-    return invalid(key, whenFull, `a rule that evicts nothing of ${lane}`)
-  }
-  const maxAge = Duration.decodeUnknown(options.maxAge ?? defaults.lanes[lane].maxAge)
-  // Negative and NaN durations decode to zero, which would shed every message.
-  return Option.isSome(maxAge) && Duration.greaterThan(maxAge.value, Duration.zero)
-    ? Effect.succeed(Object.freeze({ whenFull, maxAge: maxAge.value }))
-    : invalid(`lanes.${lane}.maxAge`, options.maxAge, "a duration above zero")
+/** Negative and NaN durations decode to zero, which would shed every message. */
+const duration = (key: string, value: Duration.DurationInput): Effect.Effect<Duration.Duration, InvalidOption> => {
+  const decoded = Duration.decodeUnknown(value)
+  return Option.isSome(decoded) && Duration.greaterThan(decoded.value, Duration.zero)
+    ? Effect.succeed(decoded.value)
+    : invalid(key, value, "a duration above zero")
 }
+
+type LaneOptions = NonNullable<NonNullable<Options["lanes"]>[Lane]>
+
+const rule = (lane: Lane, options: LaneOptions = {}): Effect.Effect<LaneRule, InvalidOption> =>
+  Effect.gen(function*() {
+    const whenFull = options.whenFull ?? defaults.lanes[lane].whenFull
+    const key = `lanes.${lane}`
+    if (!whenFullAll.includes(whenFull)) {
+      return yield* invalid(`${key}.whenFull`, whenFull, `one of ${whenFullAll.join(", ")}`)
+    }
+    const isEvicted = lane === "important" || lane === "bulk"
+    if (!isEvicted && (whenFull === "dropOldest" || whenFull === "conflate")) {
+      return yield* invalid(`${key}.whenFull`, whenFull, `a rule that evicts nothing of ${lane}`)
+    }
+    const maxAge = yield* duration(`${key}.maxAge`, options.maxAge ?? defaults.lanes[lane].maxAge)
+    const target = yield* duration(`${key}.target`, options.target ?? defaults.lanes[lane].target)
+    if (!isEvicted && Duration.isFinite(target)) {
+      return yield* invalid(`${key}.target`, options.target, `none, as nothing of ${lane} is shed`)
+    }
+    return Object.freeze({ whenFull, maxAge, target })
+  })
 
 const optional = <A>(self: Config.Config<A>): Config.Config<A | undefined> =>
   Config.map(Config.option(self), Option.getOrUndefined)
 
 const laneConfig = Config.all({
   whenFull: optional(Config.literal(...whenFullAll)("whenFull")),
-  maxAge: optional(Config.duration("maxAge"))
+  maxAge: optional(Config.duration("maxAge")),
+  target: optional(Config.duration("target"))
 })
 
 /**
- * Options from configuration, without a prefix: `importantPerBulk`, `refuseBulkAbove`, `pressureAt`, `pressureEnd`, and
- * for each lane for example `bulk.whenFull` and `bulk.maxAge`. Everything may be missing. Use `Config.nested` for a
- * prefix.
+ * Options from configuration, without a prefix: `importantPerBulk`, `refuseBulkAbove`, `pressureAt`, `pressureEnd`,
+ * `interval`, and for each lane for example `bulk.whenFull`, `bulk.maxAge` and `bulk.target`. Everything may be missing.
+ * Use `Config.nested` for a prefix.
  *
  * @since 0.1.0
  * @category configuration
@@ -200,7 +229,8 @@ export const config: Config.Config<Options> = Config.all({
   importantPerBulk: optional(Config.integer("importantPerBulk")),
   refuseBulkAbove: optional(Config.number("refuseBulkAbove")),
   pressureAt: optional(Config.number("pressureAt")),
-  pressureEnd: optional(Config.number("pressureEnd"))
+  pressureEnd: optional(Config.number("pressureEnd")),
+  interval: optional(Config.duration("interval"))
 })
 
 /**
@@ -220,7 +250,29 @@ export const layer = (options: Options = {}): Layer.Layer<Overflow, InvalidOptio
  */
 export const layerDefault: Layer.Layer<Overflow> = Layer.succeed(Overflow, defaults)
 
-const dropNewest: LaneRule = Object.freeze({ whenFull: "dropNewest", maxAge: Duration.infinity })
+/**
+ * The default policy with a `target` for what may be shed: what a session receives is not old, however slow it is, and
+ * what it cannot take is shed early rather than when the outbox is full. Cannot fail.
+ *
+ * `bulk` waits for at most 250 ms and `important` for a second once they have a standing queue; see ADR 0025 for what that
+ * does in simulation.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerAdaptive: Layer.Layer<Overflow> = Layer.succeed(
+  Overflow,
+  Object.freeze({
+    ...defaults,
+    lanes: Object.freeze({
+      ...defaults.lanes,
+      important: Object.freeze({ ...evictLower, target: Duration.seconds(1) }),
+      bulk: Object.freeze({ ...evictLower, target: Duration.millis(250) })
+    })
+  })
+)
+
+const dropNewest: LaneRule = Object.freeze({ ...evictLower, whenFull: "dropNewest" })
 
 /**
  * The default policy, but `important` and `bulk` are rejected when the outbox is full, and evict nothing. Cannot fail.

@@ -77,6 +77,30 @@ describe("Overflow", () => {
       yield* Overflow.make({ lanes: { bulk: { maxAge: Duration.infinity } } })
     }))
 
+  it.effect("a target or an interval that is not above zero is refused, and a target for what is never shed", () =>
+    Effect.gen(function*() {
+      for (const value of [-1, 0, NaN] as const) {
+        assert.strictEqual(yield* keyOf({ lanes: { bulk: { target: value } } }), "lanes.bulk.target")
+        assert.strictEqual(yield* keyOf({ interval: value }), "interval")
+      }
+      assert.strictEqual(yield* keyOf({ lanes: { critical: { target: "1 second" } } }), "lanes.critical.target")
+      yield* Overflow.make({ lanes: { important: { target: "1 second" } }, interval: "100 millis" })
+    }))
+
+  it.effect("layerAdaptive differs from the default in the targets of important and bulk", () =>
+    Effect.gen(function*() {
+      const { lanes, ...others } = yield* Effect.provide(service, Overflow.layerAdaptive)
+      const { lanes: defaults, ...otherDefaults } = Overflow.defaults
+      assert.deepStrictEqual(others, otherDefaults)
+      const targets = [lanes.control, lanes.critical, lanes.important, lanes.bulk].map(({ target }) =>
+        Duration.toMillis(target)
+      )
+      assert.deepStrictEqual(targets, [Infinity, Infinity, 1_000, 250])
+      for (const lane of ["important", "bulk"] as const) {
+        assert.deepStrictEqual({ ...lanes[lane], target: Duration.infinity }, defaults[lane])
+      }
+    }))
+
   it.effect("a share that is no whole number is refused", () =>
     Effect.gen(function*() {
       for (const value of [-1, 1.5, NaN, Infinity]) {
@@ -98,8 +122,13 @@ describe("Overflow", () => {
       const read = Effect.provide(service, Overflow.layerConfig())
       assert.deepStrictEqual(yield* read.pipe(provide([])), Overflow.defaults)
       const policy = yield* read.pipe(
-        provide([["bulk.whenFull", "dropOldest"], ["bulk.maxAge", "3 seconds"], ["importantPerBulk", "4"]])
+        provide([["bulk.whenFull", "dropOldest"], ["bulk.maxAge", "3 seconds"], ["importantPerBulk", "4"], [
+          "important.target",
+          "2 seconds"
+        ], ["interval", "300 millis"]])
       )
+      assert.strictEqual(Duration.toMillis(policy.lanes.important.target), 2000)
+      assert.strictEqual(Duration.toMillis(policy.interval), 300)
       assert.strictEqual(policy.lanes.bulk.whenFull, "dropOldest")
       assert.strictEqual(Duration.toMillis(policy.lanes.bulk.maxAge), 3000)
       assert.strictEqual(policy.importantPerBulk, 4)

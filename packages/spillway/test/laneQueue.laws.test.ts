@@ -214,8 +214,13 @@ const commands: ReadonlyArray<FastCheck.Arbitrary<Command>> = [
 const rule = (
   policies: ReadonlyArray<"evictLower" | "dropOldest" | "dropNewest" | "conflate" | "suspend" | "disconnect">
 ) => FastCheck.record({ whenFull: FastCheck.constantFrom(...policies), maxAgeMs: age })
+const target = FastCheck.option(FastCheck.constantFrom(1, 4), { nil: Infinity, freq: 1 })
 const upper = rule(["evictLower", "evictLower", "dropNewest", "suspend", "disconnect"])
-const lower = rule(["evictLower", "evictLower", "dropOldest", "dropNewest", "conflate", "suspend", "disconnect"])
+const lower = FastCheck.tuple(
+  rule(["evictLower", "evictLower", "dropOldest", "dropNewest", "conflate", "suspend", "disconnect"]),
+  target,
+  FastCheck.constantFrom(1, 5)
+).map(([{ maxAgeMs, whenFull }, targetMs, intervalMs]) => ({ whenFull, maxAgeMs, targetMs, intervalMs }))
 const options: FastCheck.Arbitrary<LaneQueueOptions> = FastCheck.record({
   itemsMax: FastCheck.integer({ min: 1, max: 12 }),
   bytesMax: FastCheck.integer({ min: 30, max: 120 }),

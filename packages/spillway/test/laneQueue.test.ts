@@ -376,6 +376,45 @@ describe("ages", () => {
   })
 })
 
+describe("targets", () => {
+  const target = { rules: rules({ 3: { targetMs: 10, intervalMs: 20 } }) }
+
+  it("until a message has waited for target and interval nothing is shed: a burst that is over by then loses nothing", () => {
+    const fixture = new Fixture(target).fill(3, bulk, "b")
+    assert.strictEqual(fixture.take(29), "b1")
+    assert.deepStrictEqual(fixture.takeAll(29), ["b2", "b3"])
+    assert.deepStrictEqual(fixture.shed, [])
+  })
+
+  it("then what has waited for longer than the target goes, and what has waited for just that long stays", () => {
+    const fixture = new Fixture(target).fill(2, bulk, "b")
+    fixture.offer("exact", bulk, { now: 20 })
+    fixture.offer("young", bulk, { now: 25 })
+    assert.strictEqual(fixture.take(30), "exact")
+    assert.deepStrictEqual(fixture.shed, ["b1 expired", "b2 expired"])
+    fixture.offer("later", bulk, { now: 30 })
+    // The queue stands: there is no interval any more.
+    assert.strictEqual(fixture.take(36), "later")
+    assert.deepStrictEqual(fixture.shed, ["b1 expired", "b2 expired", "young expired"])
+  })
+
+  it("when the lane has been empty, a message may wait for target and interval again", () => {
+    const fixture = new Fixture(target).fill(2, bulk, "b")
+    assert.deepStrictEqual(fixture.takeAll(30), ["b2"])
+    fixture.offer("c1", bulk, { now: 40 })
+    fixture.offer("c2", bulk, { now: 40 })
+    assert.deepStrictEqual(fixture.takeAll(69), ["c1", "c2"])
+    assert.deepStrictEqual(fixture.shed, ["b1 expired"])
+  })
+
+  it("the last message of a lane is delivered however long it waited, and lanes without a target keep all", () => {
+    const fixture = new Fixture(target).fill(2, important, "i")
+    fixture.offer("b", bulk)
+    assert.deepStrictEqual(fixture.takeAll(1_000), ["i1", "i2", "b"])
+    assert.deepStrictEqual(fixture.shed, [])
+  })
+})
+
 describe("numbers and ending", () => {
   it("every offer consumes a number of its lane, also a rejected one", () => {
     const fixture = new Fixture({ itemsMax: 1 }).fill(1, bulk, "b")

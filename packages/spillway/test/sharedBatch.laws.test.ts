@@ -20,7 +20,7 @@ const seen = { shared: 0, refused: 0, batches: 0, stirred: 0, expired: 0, severa
 const queue = options({
   itemsMax: 12,
   bytesMax: 200,
-  rules: rules({ 3: { maxAgeMs: 30 } }),
+  rules: rules({ 2: { targetMs: 8, intervalMs: 12 }, 3: { maxAgeMs: 30 } }),
   importantPerBulk: 2,
   refuseBulkAbove: 0.9
 })

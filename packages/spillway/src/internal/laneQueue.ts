@@ -213,7 +213,10 @@ export class LaneQueue<A> {
       this.countedBytes -= bytes
     }
     const item = ring.shift(bytes)
-    if (ring.head === ring.tail) this.waiting &= ~(1 << lane)
+    if (ring.head === ring.tail) {
+      this.waiting &= ~(1 << lane)
+      ring.emptied()
+    }
     return item
   }
 
@@ -358,7 +361,7 @@ export class LaneQueue<A> {
   /** Whether the lane has a message to take. Heads that are too old go first: at `expires === now` it is too late. */
   private isReady(ring: Ring<A>, now: number): boolean {
     while (ring.head !== ring.tail) {
-      if (ring.expiresAt(ring.head) > now) return true
+      if (ring.expiresAt(ring.head) > now && !ring.isStale(now)) return true
       this.shed(ring, true)
     }
     return false

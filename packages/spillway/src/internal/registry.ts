@@ -1,7 +1,6 @@
 /** The set of all sessions: host of each, owner of the sweeper, and the drain. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Effect_Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -28,6 +27,7 @@ import { drain } from "./drain.js"
 import { invariant } from "./invariant.js"
 import type { LaneQueueOptions } from "./laneQueue.js"
 import { Ledger } from "./ledger.js"
+import { outboxRules } from "./outboxRules.js"
 import { SessionImpl } from "./session.js"
 import { canBoundFinalizers, ending, lastSteps } from "./sessionEnding.js"
 import type { Pumped, SessionHost } from "./sessionHost.js"
@@ -43,19 +43,13 @@ const timerMillisMax = 2_000_000_000
 /** Sessions that are pumped before the clock is asked again: well under a millisecond. */
 const pumpsPerReading = 64
 
-const queueOptionsOf = (options: Resolved, policy: Policy): LaneQueueOptions => {
-  const { bulk, control, critical, important } = policy.lanes
-  const rule = (lane: typeof bulk) => ({ whenFull: lane.whenFull, maxAgeMs: Duration.toMillis(lane.maxAge) })
-  return {
-    itemsMax: options.outboxItemsMax,
-    bytesMax: options.outboxBytesMax,
-    reserveItems: options.controlItemsMax,
-    reserveBytes: options.controlBytesMax,
-    rules: [rule(control), rule(critical), rule(important), rule(bulk)],
-    importantPerBulk: policy.importantPerBulk,
-    refuseBulkAbove: policy.refuseBulkAbove
-  }
-}
+const queueOptionsOf = (options: Resolved, policy: Policy): LaneQueueOptions => ({
+  itemsMax: options.outboxItemsMax,
+  bytesMax: options.outboxBytesMax,
+  reserveItems: options.controlItemsMax,
+  reserveBytes: options.controlBytesMax,
+  ...outboxRules(policy)
+})
 
 export class Registry implements SessionHost {
   readonly sessions = new Set<SessionImpl>()

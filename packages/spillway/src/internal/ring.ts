@@ -17,6 +17,9 @@ export type WhenFull = "evictLower" | "dropOldest" | "dropNewest" | "conflate" |
 export interface LaneRule {
   readonly whenFull: WhenFull
   readonly maxAgeMs: number
+  /** How long messages may wait while the lane has a standing queue, and how much longer they may until it has. */
+  readonly targetMs?: number
+  readonly intervalMs?: number
 }
 
 /** Counters of one lane; `offered` is the sum of all others but `queuedBytes` (I2). */
@@ -72,7 +75,19 @@ export class Ring<A> {
   /** What the last `find` came upon: the push that follows needs no second look-up. */
   private found: KeyEntry | undefined = undefined
 
-  constructor(readonly lane: LaneIndex, readonly rule: LaneRule) {}
+  /**
+   * Whether there is a standing queue: a message waited for target and interval, and the lane has not been empty since.
+   * `undefined` where the rule has no target.
+   */
+  private isStanding: boolean | undefined
+  private readonly targetMs: number
+  private readonly standingMs: number
+
+  constructor(readonly lane: LaneIndex, readonly rule: LaneRule) {
+    this.targetMs = rule.targetMs ?? Infinity
+    this.standingMs = this.targetMs + (rule.intervalMs ?? 0)
+    this.isStanding = this.targetMs === Infinity ? undefined : false
+  }
 
   get queuedItems(): number {
     return (this.tail - this.head) | 0
@@ -132,6 +147,19 @@ export class Ring<A> {
     if (key !== undefined) this.remember(key, slot)
     this.tail = (this.tail + 1) | 0
     this.queuedBytes += bytes
+  }
+
+  /** Whether the oldest message has waited too long for a standing queue. The last message of a lane never has. */
+  isStale(now: number): boolean {
+    if (this.isStanding === undefined || ((this.tail - this.head) | 0) < 2) return false
+    const waitedMs = now - this.enqueuedAt(this.head)
+    if (waitedMs >= this.standingMs) this.isStanding = true
+    return this.isStanding && waitedMs > this.targetMs
+  }
+
+  /** The lane was emptied. */
+  emptied(): void {
+    if (this.isStanding === true) this.isStanding = false
   }
 
   /** Removes the oldest message, which has this many bytes. The ring must not be empty. */

@@ -52,7 +52,9 @@ export class SharedOffer<A> {
     readonly now: number,
     readonly limits: BatchLimits
   ) {
-    this.expiresAt = now + Math.min(maxAgeMs, limits.queue.rules[lane].maxAgeMs)
+    const rule = limits.queue.rules[lane]
+    const standingMs = (rule.targetMs ?? Infinity) + (rule.intervalMs ?? 0)
+    this.expiresAt = now + Math.min(maxAgeMs, rule.maxAgeMs, standingMs)
   }
 
   /** The batch that was before, and this message. `undefined` when that is more than a batch may hold, or shared by too few. */

@@ -167,7 +167,9 @@ const bounds: FastCheck.Arbitrary<Bounds> = FastCheck.record({
 const modelOf = (bounds: Bounds, policy: Policy): Model.QueueModel => {
   const rule = (lane: Lane.Lane): Model.ModelRule => ({
     whenFull: policy.lanes[lane].whenFull,
-    maxAgeMs: Duration.toMillis(policy.lanes[lane].maxAge)
+    maxAgeMs: Duration.toMillis(policy.lanes[lane].maxAge),
+    targetMs: Duration.toMillis(policy.lanes[lane].target),
+    intervalMs: Duration.toMillis(policy.interval)
   })
   return new Model.QueueModel({
     ...bounds,

@@ -12,6 +12,8 @@ export type Decision = Outcome.Outcome | "WouldWait" | "Disconnect"
 export interface ModelRule {
   readonly whenFull: WhenFull
   readonly maxAgeMs: number
+  readonly targetMs?: number
+  readonly intervalMs?: number
 }
 
 export interface ModelOptions {
@@ -76,11 +78,16 @@ export class QueueModel {
   closed = false
   shed: Array<Shed> = []
   private run = 0
+  /** By lane: whether there is a standing queue. */
+  private readonly standing = [false, false, false, false]
 
   constructor(readonly options: ModelOptions) {}
 
   offer(id: number, bytes: number, lane: LaneIndex, key: unknown, maxAgeMs: number, now: number): Decision {
     if (this.closed) return Outcome.rejected("Closed")
+    this.lanes.forEach((entries, index) => {
+      if (entries.length === 0) this.standing[index] = false
+    })
     const code = this.decide(id, bytes, lane, key, maxAgeMs, now)
     if (code === "WouldWait") return code
     this.counters[lane].offered++
@@ -190,6 +197,10 @@ export class QueueModel {
   private commit(lane: LaneIndex, entry: Entry, now: number, from: number): Outcome.Outcome {
     const { code, lanes, shed } = this.attempt(this.lanes, lane, entry, now, from)!
     this.lanes = lanes
+    // The lane was empty for a moment, when all of it had gone for the newcomer.
+    if (lanes[lane].length === 1 && shed.some((one) => one.lane === lane && one.reason !== "conflated")) {
+      this.standing[lane] = false
+    }
     for (const one of shed) {
       this.counters[one.lane][one.reason]++
       this.shed.push(one)
@@ -197,8 +208,17 @@ export class QueueModel {
     return code
   }
 
+  /** Waited longer than the target, in a lane whose first has waited for target and interval since it was empty. */
+  private isStale(lane: LaneIndex, now: number): boolean {
+    const { intervalMs = 0, targetMs = Infinity } = this.options.rules[lane]
+    if (targetMs === Infinity || this.lanes[lane].length < 2) return false
+    const waited = now - this.lanes[lane][0]!.enqueuedAt
+    if (waited >= targetMs + intervalMs) this.standing[lane] = true
+    return this.standing[lane]! && waited > targetMs
+  }
+
   private expire(lane: LaneIndex, now: number): void {
-    while (this.lanes[lane].length > 0 && this.lanes[lane][0]!.expires <= now) {
+    while (this.lanes[lane].length > 0 && (this.lanes[lane][0]!.expires <= now || this.isStale(lane, now))) {
       const { id } = this.lanes[lane].shift()!
       this.counters[lane].expired++
       this.shed.push({ id, lane, reason: "expired" })
