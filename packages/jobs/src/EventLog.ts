@@ -4,10 +4,12 @@
  * An append gets its place (gap-free from 1, per job) from the store and is durable before anybody sees it. Appends of all
  * jobs that come while the store is busy with the last batch go into the next one together (group commit), so no append
  * waits for company. Whoever follows a log reads it from the store until it has caught up, then from a short tail in
- * memory that all followers of the job share; one that falls behind is back at the store. No follower holds a queue.
+ * memory that all followers of the job share: they are told of a batch together, once, and those at the same place are
+ * handed the same page. One that falls behind is back at the store. No follower holds a queue, nor any part of the tail.
  *
  * @since 0.1.0
  */
+import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -48,7 +50,9 @@ export interface Options {
   readonly tailItemsMax?: number
   /** Encoded bytes of the same. Default 256 KiB. */
   readonly tailBytesMax?: number
-  /** How often a follower looks into a store that other processes write to. Default 250 ms. */
+  /**
+   * How often a store that other processes write to is looked into, once for all who follow a job. Default 250 ms.
+   */
   readonly pollInterval?: Duration.DurationInput
   /** At the end, time for what waits to be appended. Default 5 s. */
   readonly flushTimeout?: Duration.DurationInput
@@ -106,6 +110,16 @@ export interface Reader {
    * nothing is lost.
    */
   readonly next: Effect.Effect<Option.Option<ReadonlyArray<JobEvent>>, ReadError>
+  /**
+   * Follows without a step of a fiber for each event: calls `take` with what is appended, where it is appended, as long as
+   * this reader has caught up. The array and the events are those that all followers of the job get. `take` answers how
+   * many of the events, from the first, it has taken; it must neither suspend nor throw, and should be short, since the
+   * producer waits for its acknowledgement meanwhile.
+   *
+   * **Suspension and interruption.** Suspends as long as `take` takes everything; then, and at once when this reader has
+   * not caught up, `next` goes on. Interrupted, nothing is lost.
+   */
+  live(take: (events: ReadonlyArray<JobEvent>) => number): Effect.Effect<void>
   /** Sequence of the last event that was given. */
   readonly seq: number
   /** Events that this process knows to come after it. */
@@ -223,15 +237,19 @@ export const layer = (options?: Options): Layer.Layer<EventLog, InvalidOption, J
  */
 export const stream = (jobId: string, after = 0): Stream.Stream<JobEvent, ReadError, EventLog> =>
   Stream.unwrapScoped(
-    Effect.flatMap(EventLog, (log) =>
-      Effect.map(log.reader(jobId, after), (reader) =>
-        Stream.repeatEffectChunkOption(
-          Effect.flatMap(
-            Effect.mapError(reader.next, Option.some),
-            Option.match({
-              onNone: () => Effect.fail(Option.none()),
-              onSome: (page) => Effect.succeed(Chunk.unsafeFromArray(page))
-            })
-          )
-        )))
+    Effect.flatMap(
+      EventLog,
+      (log) => Effect.map(log.reader(jobId, after), (reader) => Stream.fromChannel(pages(reader)))
+    )
   )
+
+/** The pages of a reader. Written out, since the combinators of `Stream` for this cost each page twice as much. */
+const pages = (reader: Reader): Channel.Channel<Chunk.Chunk<JobEvent>, unknown, ReadError> => {
+  const next = Channel.fromEffect(reader.next)
+  const rest: Channel.Channel<Chunk.Chunk<JobEvent>, unknown, ReadError> = Channel.flatMap(
+    next,
+    (page) =>
+      Option.isNone(page) ? Channel.void : Channel.zipRight(Channel.write(Chunk.unsafeFromArray(page.value)), rest)
+  )
+  return rest
+}

@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import * as CloseReason from "spillway/CloseReason"
 import type * as Exit from "spillway/Exit"
 import * as Frame from "spillway/Frame"
-import type { Lane } from "spillway/Lane"
+import { type Lane, toIndex } from "spillway/Lane"
 import * as Message from "spillway/Message"
 import type { Session } from "spillway/Session"
 import { EventLog, type Reader } from "../EventLog.js"
@@ -20,20 +20,47 @@ import * as JobWire from "../JobWire.js"
 
 const frameOf = (frame: JobWire.Frame): Frame.Frame => Frame.json(frame)
 
-/** Viewers of a job share the events of its tail, and so their encoded form. */
-const encoded = new WeakMap<JobEvent.JobEvent, Frame.Frame>()
-
-const eventFrame = (event: JobEvent.JobEvent): Frame.Frame => {
-  let frame = encoded.get(event)
-  if (frame === undefined) {
-    frame = frameOf({ type: "event", data: JobWire.fromEvent(event) })
-    encoded.set(event, frame)
-  }
-  return frame
-}
-
 const laneOf = (kind: JobEvent.Kind): Lane =>
   JobEvent.isTerminal(kind) ? "critical" : kind === "LOG" ? "bulk" : "important"
+
+/**
+ * What a viewer sends of one event, made by the first one that needs it: viewers of a job share the events of its tail, and
+ * so their frames. The state after an event is the same for whoever has seen all that came before.
+ */
+class Sent {
+  readonly lane: Lane
+  readonly message: Message.Message
+  private stateAfter: JobState.JobState | undefined = undefined
+  private stateMessage: Message.Message | undefined = undefined
+
+  constructor(private readonly event: JobEvent.JobEvent) {
+    this.lane = laneOf(event.kind)
+    this.message = Message.fromFrame(frameOf({ type: "event", data: JobWire.fromEvent(event) }), { lane: this.lane })
+  }
+
+  in(lane: Lane): Message.Message {
+    return lane === this.lane ? this.message : Message.fromFrame(this.message.frame, { lane })
+  }
+
+  after(state: JobState.JobState): JobState.JobState {
+    return this.stateAfter ??= JobState.step(state, this.event) ?? state
+  }
+
+  telling(state: JobState.JobState): Message.Message {
+    return this.stateMessage ??= stateMessage(this.event.jobId, state)
+  }
+}
+
+const shared = new WeakMap<JobEvent.JobEvent, Sent>()
+
+const sentOf = (event: JobEvent.JobEvent): Sent => {
+  let sent = shared.get(event)
+  if (sent === undefined) {
+    sent = new Sent(event)
+    shared.set(event, sent)
+  }
+  return sent
+}
 
 const critical = (frame: JobWire.Frame): Message.Message => Message.fromFrame(frameOf(frame), { lane: "critical" })
 
@@ -62,9 +89,35 @@ class View {
       this.reader.next,
       Option.match({
         onNone: () => this.end,
-        onSome: (page) => Effect.zipRight(this.send(this.wanted(page)), this.follow)
+        onSome: (page) => Effect.zipRight(Effect.zipRight(this.send(this.wanted(page)), this.live), this.follow)
       })
     )
+  )
+
+  /**
+   * As long as its client takes everything at once, a viewer costs no step of a fiber: what is appended is offered where
+   * it is appended. It takes nothing while anything waits, so no more than a page is queued; and nothing that would
+   * overtake what it has just offered, nor the end, for which its fiber waits.
+   */
+  private readonly live: Effect.Effect<void> = Effect.suspend(() =>
+    this.reader.live((events) => {
+      if (this.session.queuedItems > 0) return 0
+      let taken = 0
+      let lowest = 0
+      for (const event of events) {
+        const lane = this.lane(event)
+        const order = toIndex(lane)
+        if (JobEvent.isTerminal(event.kind) || order < lowest) break
+        if (this.session.unsafeOffer(sentOf(event).in(lane))._tag === "Rejected") break
+        lowest = order
+        taken++
+        const told = this.show(event)
+        if (told === undefined) continue
+        this.session.unsafeOffer(told)
+        lowest = toIndex("important")
+      }
+      return taken
+    })
   )
 
   /** Without the lines of text of a client that is far behind what happens now. What was there when it came, it gets. */
@@ -82,7 +135,7 @@ class View {
     return Effect.forEach(page, (event, index) => {
       const next = page[index + 1]
       const lane = this.lane(event)
-      const message = Message.fromFrame(eventFrame(event), { lane })
+      const message = sentOf(event).in(lane)
       const isLast = next === undefined || this.lane(next) !== lane
       const sent: Effect.Effect<unknown> = !isLast
         ? this.session.send(message)
@@ -92,7 +145,10 @@ class View {
         // The grace is for all that is left together.
         ? Effect.timeoutOption(this.session.deliver(message), this.settings.finalGraceMillis / 2)
         : this.session.deliver(message)
-      return Effect.zipRight(sent, this.show(event))
+      return Effect.flatMap(sent, () => {
+        const told = this.show(event)
+        return told === undefined ? Effect.void : this.session.send(told)
+      })
     }, { discard: true })
   }
 
@@ -101,15 +157,14 @@ class View {
     return seq <= this.record.state.seq && !JobEvent.isTerminal(kind) ? "important" : laneOf(kind)
   }
 
-  private show(event: JobEvent.JobEvent): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (event.seq <= this.state.seq) return Effect.void
-      this.state = JobState.step(this.state, event) ?? this.state
-      const isTerminal = JobState.isTerminal(this.state.status)
-      if (isTerminal || !JobState.isVisibleChange(this.shown, this.state)) return Effect.void
-      this.shown = this.state
-      return Effect.asVoid(this.session.send(stateMessage(this.record.id, this.state)))
-    })
+  /** The state after an event, if the client is to be told of it now. */
+  private show(event: JobEvent.JobEvent): Message.Message | undefined {
+    if (event.seq <= this.state.seq) return undefined
+    this.state = sentOf(event).after(this.state)
+    const isTerminal = JobState.isTerminal(this.state.status)
+    if (isTerminal || !JobState.isVisibleChange(this.shown, this.state)) return undefined
+    this.shown = this.state
+    return sentOf(event).telling(this.state)
   }
 
   private readonly end: Effect.Effect<void> = Effect.suspend(() =>
