@@ -11,6 +11,8 @@
  */
 import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,6 +21,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { InvalidOption } from "spillway/SpillwayError"
+import * as configured from "./internal/configured.js"
 import * as eventLog from "./internal/eventLog.js"
 import type { AppendError, ReadError, StoreFailed } from "./JobError.js"
 import type { Entry, JobEvent } from "./JobEvent.js"
@@ -205,6 +208,46 @@ export const make = (options: Options = {}): Effect.Effect<EventLogShape, Invali
  */
 export const layer = (options?: Options): Layer.Layer<EventLog, InvalidOption, JobStore> =>
   Layer.scoped(EventLog, make(options))
+
+const counts = [
+  "queueItemsMax",
+  "queueBytesMax",
+  "batchItemsMax",
+  "eventBytesMax",
+  "pageItemsMax",
+  "pageBytesMax",
+  "tailItemsMax",
+  "tailBytesMax"
+] as const satisfies ReadonlyArray<configured.Keys<Options, number>>
+
+const periods = ["commitTimeout", "pollInterval", "flushTimeout"] as const satisfies ReadonlyArray<
+  configured.Keys<Options, "1 second">
+>
+
+/**
+ * The options as configuration. The keys are their names; what is not configured keeps its default. Use `Config.nested` for
+ * a prefix.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config: Config.Config<Options> = Config.map(
+  Config.all([configured.byKeys(counts, configured.count), configured.byKeys(periods, configured.period)]),
+  (parts) => configured.given<Options>(parts)
+)
+
+/**
+ * The log as a layer, with options from configuration.
+ *
+ * **Errors** `ConfigError`, naming the key, when a value cannot be read or is not usable.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config<Options> = config
+): Layer.Layer<EventLog, InvalidOption | ConfigError.ConfigError, JobStore> =>
+  Layer.unwrapEffect(Effect.map(options, layer))
 
 /**
  * The events of a job after `after`: first those that are stored, then those to come, each once and in order, whatever

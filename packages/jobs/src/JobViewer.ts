@@ -8,12 +8,14 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Session } from "spillway/Session"
 import type { SessionOptions } from "spillway/SessionOptions"
 import type { EventLog } from "./EventLog.js"
+import * as configured from "./internal/configured.js"
 import * as viewer from "./internal/viewer.js"
 import type { JobRunner } from "./JobRunner.js"
 import type { JobStore } from "./JobStore.js"
@@ -42,6 +44,24 @@ export interface Options {
  * @category configuration
  */
 export const defaults = Object.freeze({ finalGrace: 500, behindEventsMax: 1024 })
+
+/**
+ * What can be configured, under the names of the options: `autoStart`, `finalGrace` and `behindEventsMax`. What is not
+ * configured keeps its default. Use `Config.nested` for a prefix.
+ *
+ * **Errors** `ConfigError`, naming the key, when a value cannot be read or is not usable.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config: Config.Config<Omit<Options, "since">> = Config.map(
+  Config.all([
+    configured.byKeys(["autoStart"] as const, Config.literal("pending", "never")),
+    configured.byKeys(["finalGrace"] as const, configured.period),
+    configured.byKeys(["behindEventsMax"] as const, configured.count)
+  ]),
+  (parts) => configured.given<Omit<Options, "since">>(parts)
+)
 
 /**
  * Options of sessions that view jobs: idle after 30 s. With `pongs` a client that answers pings is never idle, however
