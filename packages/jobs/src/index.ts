@@ -50,8 +50,8 @@ export * as JobError from "./JobError.js"
 export * as JobEvent from "./JobEvent.js"
 
 /**
- * The metrics of jobs, as Effect metrics of the process. Labels come from closed sets, so the number of series depends on
- * no traffic.
+ * The metrics of jobs, as Effect metrics of the process. Labels come from closed sets, or are a `Label`, which cannot be made
+ * from traffic: the number of series depends on the program only.
  *
  * @since 0.1.0
  */

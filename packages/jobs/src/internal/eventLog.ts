@@ -100,6 +100,7 @@ class LogImpl implements EventLogShape {
         this.checkIdle()
         if (Exit.isSuccess(exit)) return this.publish(batch, exit.value)
         this.failedCommits++
+        metrics.failedCommits.unsafeUpdate(1, [])
         for (const { settle } of batch) settle(Effect.failCause(exit.cause))
       })
     )
