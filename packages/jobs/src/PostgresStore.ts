@@ -81,7 +81,9 @@ export const make = <SqlError>(
 
 /**
  * The store as a layer, on the client that an effect gives: `PostgresStore.layer(PgClient.PgClient)` takes the one that the
- * application has already, and so does `PostgresStore.layer(SqlClient.SqlClient)`.
+ * application has already, and so does `PostgresStore.layer(SqlClient.SqlClient)`. Then a job may be created within a
+ * transaction of the application: it is there with what else that writes, or not at all, and is found at the next look for
+ * work. Wait for it only after the transaction.
  *
  * @since 0.1.0
  * @category layers
@@ -102,7 +104,8 @@ export interface Configured extends Options {
   readonly url: Redacted.Redacted
 }
 
-const isUrl = (text: string): boolean => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text)
+/** Only the beginning: a host may be missing, or be several. */
+const isUrl = (text: string): boolean => /^postgres(ql)?:\/\/./.test(text)
 
 /**
  * Where the database is, as configuration: `url` has to be there and is never printed, what else is not configured keeps its
