@@ -1,7 +1,9 @@
 /**
- * The server: jobs over HTTP at `/api/tasks`, their viewers at `/ws/tasks/:id`, and a page that shows both.
+ * The server: jobs over HTTP at `/api/tasks`, described at `/api/tasks/docs`, their viewers at `/ws/tasks/:id`, and a page
+ * that shows both.
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -54,7 +56,7 @@ const viewer = (options: JobViewer.Options = {}) =>
 
 const routes = (settings: Settings) =>
   Effect.gen(function*() {
-    const api = yield* JobApi.httpApp("/api/tasks")
+    const api = yield* JobApi.httpApp("/api/tasks", { pages: HttpApiSwagger.layer({ path: "/api/tasks/docs" }) })
     const page = yield* Page.routes
     return page.pipe(
       HttpRouter.all("/api/tasks", api),

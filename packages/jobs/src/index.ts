@@ -22,7 +22,8 @@ export * as EventLog from "./EventLog.js"
 export * as Job from "./Job.js"
 
 /**
- * Jobs over HTTP: an `HttpApi` group with its handlers. A typed client and an OpenAPI page come with it.
+ * Jobs over HTTP: an `HttpApi` group with its handlers. A typed client comes with it, and its OpenAPI description, which is
+ * served at `openapi.json` below the prefix.
  *
  * @since 0.1.0
  */
