@@ -78,9 +78,13 @@ export const sessionOptions = (idlePolicy: "pongs" | "events" = "pongs"): Sessio
 /**
  * Handler of a session that views a job.
  *
- * **Details.** Events are `important`, lines of text `bulk`, `connected`, errors and the terminal event and state
- * `critical`; of several queued states the latest is sent. Events leave in the order of the log. The session is closed with
- * 1000 when the job has ended, 1008 when there is none, 1011 when the log cannot be read or the job not be started.
+ * **Details.** Events are `important`, lines of text `bulk` where the client does not keep up, `connected`, errors and the
+ * terminal event and state `critical`; of several queued states the latest is sent. Events leave in the order of the log, and
+ * none is evicted for another one. The session is closed with 1000 when the job has ended, 1008 when there is none, 1011 when
+ * the log cannot be read or the job not be started.
+ *
+ * **Cost.** A viewer whose client keeps up shares everything with the others: an event is encoded once for all of them, and
+ * offered to each without a step of its fiber.
  *
  * **Suspension and interruption.** Runs until the job has ended. Interrupted, when the client has gone, it releases its
  * place in the log; the job goes on.

@@ -351,4 +351,46 @@ describe("a viewer", () => {
         }
       })
     ))
+
+  it.effect("gets what is appended together in its order, though its lanes have turns of their own (A072)", () =>
+    world((at) =>
+      Effect.gen(function*() {
+        const { runner, view } = yield* rig(at, (_, job) =>
+          Effect.gen(function*() {
+            yield* Effect.sleep("1 seconds")
+            // Urgent ones let one of the others through after eight.
+            const together = upTo(60).map((n) => n % 15 === 0 ? job.log(String(n)) : job.emit(String(n)))
+            yield* Effect.all(together, { concurrency: "unbounded" })
+            return ""
+          }))
+        const { id } = yield* runner.create(Work, "")
+        const { frames } = yield* view(id, { autoStart: "never" })
+        yield* advance("2 seconds")
+        assert.deepStrictEqual(seqsOf(yield* frames), upTo(62))
+      })
+    ))
+
+  it.effect("loses no event where the outbox holds less than a page, in what is replayed and in what comes (A077)", () =>
+    world((at) =>
+      Effect.gen(function*() {
+        const go = yield* Deferred.make<void>()
+        const work: Handler = (_, job) =>
+          Effect.gen(function*() {
+            const many = Effect.all(upTo(300).map((n) => job.emit(String(n))), { concurrency: "unbounded" })
+            yield* many
+            yield* Deferred.await(go)
+            yield* many
+            return ""
+          })
+        const { runner, view } = yield* rig(at, work, { ...JobViewer.sessionOptions(), outboxItemsMax: 10 })
+        const { id } = yield* runner.create(Work, "")
+        const { client, frames, session } = yield* view(id, {}, { bytesPerSecond: 100_000, capacityBytes: 1_000 })
+        yield* advance("5 seconds")
+        yield* Deferred.succeed(go, undefined)
+        yield* advance("5 seconds")
+        assert.deepStrictEqual(seqsOf(yield* frames), upTo(602))
+        assert.deepInclude(yield* client.ended, { code: 1000 })
+        assert.strictEqual(session.stats.lanes.important.evicted, 0)
+      })
+    ))
 })

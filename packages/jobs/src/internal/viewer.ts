@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import * as CloseReason from "spillway/CloseReason"
 import type * as Exit from "spillway/Exit"
 import * as Frame from "spillway/Frame"
-import { type Lane, toIndex } from "spillway/Lane"
+import type { Lane } from "spillway/Lane"
 import * as Message from "spillway/Message"
 import type { Session } from "spillway/Session"
 import { EventLog, type Reader } from "../EventLog.js"
@@ -28,18 +28,19 @@ const laneOf = (kind: JobEvent.Kind): Lane =>
  * so their frames. The state after an event is the same for whoever has seen all that came before.
  */
 class Sent {
-  readonly lane: Lane
-  readonly message: Message.Message
+  private readonly important: Message.Message
+  private other: Message.Message | undefined = undefined
   private stateAfter: JobState.JobState | undefined = undefined
   private stateMessage: Message.Message | undefined = undefined
 
   constructor(private readonly event: JobEvent.JobEvent) {
-    this.lane = laneOf(event.kind)
-    this.message = Message.fromFrame(frameOf({ type: "event", data: JobWire.fromEvent(event) }), { lane: this.lane })
+    this.important = Message.fromFrame(frameOf({ type: "event", data: JobWire.fromEvent(event) }))
   }
 
+  /** An event has but one lane besides `important`. */
   in(lane: Lane): Message.Message {
-    return lane === this.lane ? this.message : Message.fromFrame(this.message.frame, { lane })
+    if (lane === "important") return this.important
+    return this.other ??= Message.fromFrame(this.important.frame, { lane })
   }
 
   after(state: JobState.JobState): JobState.JobState {
@@ -96,25 +97,19 @@ class View {
 
   /**
    * As long as its client takes everything at once, a viewer costs no step of a fiber: what is appended is offered where
-   * it is appended. It takes nothing while anything waits, so no more than a page is queued; and nothing that would
-   * overtake what it has just offered, nor the end, for which its fiber waits.
+   * it is appended. It takes nothing while anything waits, so no more than a page is queued. All of it is `important`, since
+   * lanes overtake each other and nobody waits here; and the end is a matter of its fiber, which does.
    */
   private readonly live: Effect.Effect<void> = Effect.suspend(() =>
     this.reader.live((events) => {
       if (this.session.queuedItems > 0) return 0
       let taken = 0
-      let lowest = 0
       for (const event of events) {
-        const lane = this.lane(event)
-        const order = toIndex(lane)
-        if (JobEvent.isTerminal(event.kind) || order < lowest) break
-        if (this.session.unsafeOffer(sentOf(event).in(lane))._tag === "Rejected") break
-        lowest = order
+        if (JobEvent.isTerminal(event.kind) || this.session.pressure) break
+        if (this.session.unsafeOffer(sentOf(event).in("important"))._tag === "Rejected") break
         taken++
         const told = this.show(event)
-        if (told === undefined) continue
-        this.session.unsafeOffer(told)
-        lowest = toIndex("important")
+        if (told !== undefined) this.session.unsafeOffer(told)
       }
       return taken
     })
@@ -129,27 +124,38 @@ class View {
 
   /**
    * Sends a page in its order. Messages of one lane stay in order by themselves; where the lane changes, and at the end of
-   * the page, it waits until the last one has left: so at most a page is queued, and no event overtakes another.
+   * the page, it waits until the last one has left: so at most a page is queued, and no event overtakes another. It waits
+   * as well where the outbox is nearly full, which would otherwise make room at the cost of events.
    */
   private send(page: ReadonlyArray<JobEvent.JobEvent>): Effect.Effect<void> {
-    return Effect.forEach(page, (event, index) => {
-      const next = page[index + 1]
-      const lane = this.lane(event)
-      const message = sentOf(event).in(lane)
-      const isLast = next === undefined || this.lane(next) !== lane
-      const sent: Effect.Effect<unknown> = !isLast
-        ? this.session.send(message)
-        : JobEvent.isTerminal(event.kind)
-        ? Effect.timeoutOption(this.session.deliver(message), this.settings.finalGraceMillis)
-        : next !== undefined && JobEvent.isTerminal(next.kind)
-        // The grace is for all that is left together.
-        ? Effect.timeoutOption(this.session.deliver(message), this.settings.finalGraceMillis / 2)
-        : this.session.deliver(message)
-      return Effect.flatMap(sent, () => {
-        const told = this.show(event)
-        return told === undefined ? Effect.void : this.session.send(told)
-      })
-    }, { discard: true })
+    return Effect.forEach(page, (event, index) =>
+      Effect.suspend(() => {
+        const next = page[index + 1]
+        // Behind what was offered live the first one waits in the same lane.
+        const isBehind = index === 0 && this.session.queuedItems > 0
+        const lane = isBehind ? "important" : this.lane(event)
+        const isLast = isBehind || next === undefined || this.lane(next) !== lane || this.session.pressure
+        const sent = this.offer(event, sentOf(event).in(lane), isLast, next)
+        return Effect.flatMap(sent, () => {
+          const told = this.show(event)
+          return told === undefined ? Effect.void : this.session.send(told)
+        })
+      }), { discard: true })
+  }
+
+  /** Offers an event, and waits until the last one of a run has left; the grace is for all that is left together. */
+  private offer(
+    event: JobEvent.JobEvent,
+    message: Message.Message,
+    isLast: boolean,
+    next: JobEvent.JobEvent | undefined
+  ): Effect.Effect<unknown> {
+    const { finalGraceMillis } = this.settings
+    if (!isLast) return this.session.send(message)
+    const left = this.session.deliver(message)
+    if (JobEvent.isTerminal(event.kind)) return Effect.timeoutOption(left, finalGraceMillis)
+    const isNearlyOver = next !== undefined && JobEvent.isTerminal(next.kind)
+    return isNearlyOver ? Effect.timeoutOption(left, finalGraceMillis / 2) : left
   }
 
   /** What is replayed needs no order of urgency, so that it takes no waiting but that for each page. */
