@@ -20,13 +20,22 @@ const copyTree = (to) => {
 /** The files that are most likely to catch a fault of a module run first, one by one; all of them only if those did not. */
 const nearest = {
   "laneQueue.ts": ["laneQueue.test", "laneQueue.laws"],
-  "outbox.ts": ["outboxCore", "Outbox.test"],
+  "outbox.ts": ["sharedBatch", "outboxCore", "Outbox.test"],
+  "sharedBatch.ts": ["sharedBatch"],
   "deadlines.ts": ["deadlines"],
   "inbox.ts": ["inbox", "SessionInterruption", "Session.test"],
   "drain.ts": ["SessionPrecedence", "Drain", "Sessions.test"],
   "bounded.ts": ["suspended", "Tasks.test", "SessionEnding"],
   "session.ts": ["Session.test", "SessionPrecedence", "SessionLimits"],
-  "sessionWriter.ts": ["Session.test", "SessionDelivery", "SessionInterruption", "SessionTimers", "Session.laws"],
+  "sessionWriter.ts": [
+    "HubSharing",
+    "Session.test",
+    "SessionDelivery",
+    "SessionInterruption",
+    "SessionTimers",
+    "Session.laws"
+  ],
+  "sessionWindow.ts": ["SessionDelivery"],
   "sessionSend.ts": ["SessionInterruption", "Session.test"],
   "sessionTasks.ts": ["Session.test", "SessionEnding", "SessionPrecedence"],
   "sessionTimers.ts": ["SessionTimers"],

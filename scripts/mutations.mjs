@@ -4,6 +4,8 @@
  */
 const outbox = "packages/spillway/src/internal/outbox.ts"
 const queue = "packages/spillway/src/internal/laneQueue.ts"
+const sharedBatch = "packages/spillway/src/internal/sharedBatch.ts"
+const window = "packages/spillway/src/internal/sessionWindow.ts"
 const writer = "packages/spillway/src/internal/sessionWriter.ts"
 const sending = "packages/spillway/src/internal/sessionSend.ts"
 const ending = "packages/spillway/src/internal/sessionEnding.ts"
@@ -82,8 +84,8 @@ export const mutations = [
   {
     name: "early binding: messages leave the lanes while a write is under way",
     path: writer,
-    from: "      if (this.inFlight || this.stopped || !this.owner.linkAlive) return false\n",
-    to: "      if (this.stopped || !this.owner.linkAlive) return false\n"
+    from: "      if (this.inFlight || this.stopped || !this.linkAlive) return false\n",
+    to: "      if (this.stopped || !this.linkAlive) return false\n"
   },
   {
     name: "the bound below the lanes is ignored",
@@ -144,7 +146,7 @@ export const mutations = [
   {
     name: "a stalled write is never noticed",
     path: writer,
-    from: "      host.arm(owner, owner.timers.stallCheckAt)\n",
+    from: "    host.arm(owner, owner.timers.stallCheckAt)\n",
     to: ""
   },
   {
@@ -241,13 +243,13 @@ export const mutations = [
   {
     name: "a full delivery window holds nothing back",
     path: writer,
-    from: "      if (window?.room === 0 && !this.owner.isReadingPaused) return this.awaitPong(window, now)\n",
+    from: "      if (window?.room === 0 && !this.owner.isReadingPaused) return awaitPong(this, window, now)\n",
     to: ""
   },
   {
     name: "a peer that confirms nothing is never given up",
-    path: writer,
-    from: "      this.owner.timers.sendStarted(now, this.progress)\n",
+    path: window,
+    from: "    owner.timers.sendStarted(now, writer.progress)\n",
     to: ""
   },
   {
@@ -285,5 +287,41 @@ export const mutations = [
     path: registry,
     from: "    if (this.deadlines.nextDueAt < dueAt) wake()\n    else this.onRearm = wake\n",
     to: "    if (this.deadlines.nextDueAt < dueAt) wake()\n    else if (dueAt !== Infinity) this.onRearm = wake\n"
+  },
+  {
+    name: "shared: who looks at an outbox loses what it shares",
+    path: outbox,
+    from: "    for (const offer of batch.offers()) offerTo(lanes, offer)\n",
+    to: ""
+  },
+  {
+    name: "shared: what left in a batch is not counted",
+    path: outbox,
+    from: "    this.passedImportant += batch.important\n",
+    to: ""
+  },
+  {
+    name: "shared: a batch that is too old leaves all the same",
+    path: outbox,
+    from: "if (batch === undefined || now >= batch.expiresAt) return undefined",
+    to: "if (batch === undefined) return undefined"
+  },
+  {
+    name: "shared: a batch leaves in the order in which it was offered",
+    path: sharedBatch,
+    from: "return this.leaving ??= this.leave()",
+    to: "return this.leaving ??= this.offers().map((offer) => offer.item)"
+  },
+  {
+    name: "shared: what is charged while it is shared is charged again in the lanes",
+    path: writer,
+    from: "    this.chargedBytes += bytes\n",
+    to: ""
+  },
+  {
+    name: "shared: a throttled session shares",
+    path: writer,
+    from: "!this.isThrottled && ",
+    to: ""
   }
 ]

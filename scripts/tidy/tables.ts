@@ -24,6 +24,7 @@ export const layers: ReadonlyArray<ReadonlyArray<string>> = [
   [
     "internal/ring",
     "internal/laneQueue",
+    "internal/sharedBatch",
     "internal/pressure",
     "internal/slow",
     "internal/lag",

@@ -6,14 +6,13 @@
  */
 import type { HubStats, PresenceEvent, Published, Selector } from "../Hub.js"
 import type { Message } from "../Message.js"
-import type { Outcome } from "../Outcome.js"
 import type { Session } from "../Session.js"
 import { TooManyTopics } from "../SpillwayError.js"
 import { type Policy, type PolicyOf, withTopicKey } from "./hubPolicy.js"
 import { Watcher } from "./hubPresence.js"
+import { type Each, type MemberSession, Publication, type SharingOutbox } from "./hubPublication.js"
 import { Retained } from "./hubRetained.js"
 import { invariant } from "./invariant.js"
-import type { Reading } from "./sessionHost.js"
 
 export interface Limits {
   readonly topicsPerSessionMax: number
@@ -21,12 +20,6 @@ export interface Limits {
   readonly retainedItemsMax: number
   readonly retainedBytesMax: number
   readonly presenceEventsMax: number
-}
-
-/** A session, with what the hub can use of one of our own. */
-type MemberSession = Session & {
-  readonly conflates?: boolean
-  readonly offerAt?: (message: Message, reading: Reading) => Outcome
 }
 
 class Member {
@@ -37,7 +30,12 @@ class Member {
   /** The last publication that was offered to it. */
   stamp = 0
 
-  constructor(readonly session: MemberSession) {}
+  /** Of a session of ours: looked at before the session, which then nearly always is not. */
+  readonly outbox: SharingOutbox | undefined
+
+  constructor(readonly session: MemberSession) {
+    this.outbox = session.writer?.outbox
+  }
 
   get subscriptions(): number {
     return this.topics.size + (this.prefixes?.size ?? 0)
@@ -59,62 +57,6 @@ class Topic {
   readonly members = new Set<Member>()
   watchers: Set<Watcher> | undefined = undefined
   constructor(readonly policy: Policy) {}
-}
-
-/** Counts of a publication while it goes on. */
-class Counts implements Published {
-  sessions = 0
-  queued = 0
-  evicting = 0
-  conflated = 0
-  rejected = 0
-  evicted = 0
-
-  note(outcome: Outcome): void {
-    this.sessions++
-    switch (outcome._tag) {
-      case "Queued":
-        this.queued++
-        return
-      case "QueuedEvicting":
-        this.evicting++
-        this.evicted += outcome.evicted
-        return
-      case "Conflated":
-        this.conflated++
-        return
-      case "Rejected":
-        this.rejected++
-    }
-  }
-}
-
-export type Each = (session: Session, outcome: Outcome) => void
-
-/** Offers one message to one session after the other. */
-export class Publication {
-  readonly counts = new Counts()
-  private readonly reading: Reading = { host: undefined, now: 0 }
-  private outcomes: Array<readonly [Session, Outcome]> | undefined
-
-  constructor(private readonly message: Message, private readonly each: Each | undefined) {
-    this.outcomes = each === undefined ? undefined : []
-  }
-
-  offer(session: MemberSession, message: Message = this.message): void {
-    const outcome = session.offerAt === undefined
-      ? session.unsafeOffer(message)
-      : session.offerAt(message, this.reading)
-    this.counts.note(outcome)
-    if (this.outcomes !== undefined) this.outcomes.push([session, outcome])
-  }
-
-  /** The callback may do what it likes to the hub: nothing is being visited any more. */
-  done(): Published {
-    const outcomes = this.outcomes
-    if (outcomes !== undefined) { for (const [session, outcome] of outcomes) this.each!(session, outcome) }
-    return this.counts
-  }
 }
 
 export class HubTopics {
@@ -271,16 +213,20 @@ export class HubTopics {
     for (const member of members) {
       if (member.stamp === stamp) continue
       member.stamp = stamp
-      if (member.session.conflates === true) {
-        publication.offer(member.session, conflated ??= withTopicKey(name, message))
-      } else publication.offer(member.session)
+      const { outbox, session } = member
+      if (outbox !== undefined && publication.share(session, outbox)) continue
+      if (session.writer?.conflates === true) publication.offer(session, conflated ??= withTopicKey(name, message))
+      else publication.offer(session)
     }
   }
 
   broadcast(forEach: (f: (session: Session) => void) => void, message: Message, each: Each | undefined): Published {
     const publication = new Publication(message, each)
     this.published++
-    forEach((session) => publication.offer(session))
+    forEach((session: MemberSession) => {
+      const { writer } = session
+      if (writer === undefined || !publication.share(session, writer.outbox)) publication.offer(session)
+    })
     this.offers += publication.counts.sessions
     return publication.done()
   }

@@ -10,6 +10,7 @@ import { all, perLane } from "../Lane.js"
 import { type Status, statusOf } from "../Session.js"
 import { Sessions, type SessionsShape, type Snapshot } from "../Sessions.js"
 import type { SessionImpl } from "./session.js"
+import { oldestMillis, stalledMillis } from "./sessionStats.js"
 
 const view = (session: SessionImpl, now: number): SessionView => {
   const { writer } = session
@@ -31,8 +32,8 @@ const view = (session: SessionImpl, now: number): SessionView => {
     protocol: session.protocol,
     remoteAddress: session.remoteAddress,
     lanes,
-    oldestMillis: writer.oldestMillis(now),
-    stalledMillis: writer.stalledMillis(now),
+    oldestMillis: oldestMillis(writer, now),
+    stalledMillis: stalledMillis(writer, now),
     lastShed: writer.lastShedAt < 0
       ? undefined
       : { lane: all[writer.lastShedLane]!, reason: writer.lastShedReason, at: writer.lastShedAt }

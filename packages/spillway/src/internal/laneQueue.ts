@@ -97,7 +97,7 @@ export class LaneQueue<A> {
   private refuseItems: number
   private refuseBytes: number
   /** Messages of `important` taken since the last one of `bulk`, while `bulk` waited. */
-  private importantRun = 0
+  importantRun = 0
 
   constructor(public options: LaneQueueOptions, private readonly listener: LaneQueueListener<A>) {
     this.control = new Ring(0, options.rules[0])
@@ -194,6 +194,13 @@ export class LaneQueue<A> {
     if (lane >= 2) this.importantRun = lane === 2 && (this.waiting & bulkBit) !== 0 ? this.importantRun + 1 : 0
     ring.taken++
     return this.shift(ring, bytes)
+  }
+
+  /** So many messages of a lane came and went while the queue was empty, without a look at it. */
+  passed(lane: LaneIndex, items: number): void {
+    const ring = this.ring(lane)
+    ring.offered += items
+    ring.taken += items
   }
 
   /** Removes the oldest message of a lane, which has this many bytes. */
@@ -330,9 +337,9 @@ export class LaneQueue<A> {
     return code
   }
 
-  private notePeak(): void {
-    if (this.queuedItems > this.peakItems) this.peakItems = this.queuedItems
-    if (this.queuedBytes > this.peakBytes) this.peakBytes = this.queuedBytes
+  notePeak(items: number = this.queuedItems, bytes: number = this.queuedBytes): void {
+    if (items > this.peakItems) this.peakItems = items
+    if (bytes > this.peakBytes) this.peakBytes = bytes
   }
 
   /** The lane to take from next, with a head that is not too old. */

@@ -12,6 +12,7 @@ import type { Outcome } from "../Outcome.js"
 import * as Outcome_ from "../Outcome.js"
 import { invariant } from "./invariant.js"
 import * as Queue from "./laneQueue.js"
+import { type Batch, type BatchLimits, offerTo, type SharedOffer } from "./sharedBatch.js"
 
 export interface OutboxHooks<A> {
   /** Something became takeable, by an offer or by the admission of a waiter. It may be called from within a take. */
@@ -20,6 +21,8 @@ export interface OutboxHooks<A> {
   onShed(item: A, lane: LaneIndex, reason: Queue.ShedReason): void
   /** A message did not fit, and the rule of its lane is to end the session. */
   onDisconnect(lane: LaneIndex): void
+  /** Messages with so many bytes that were shared with other outboxes are in the lanes now. It must not call the outbox. */
+  onUnshared?(bytes: number): void
 }
 
 /** An offer that waits for room. A node of its lane's list. */
@@ -43,8 +46,21 @@ export class Waiter<A> {
 export const waitersMaxDefault = 1024
 
 export class OutboxCore<A> {
-  readonly queue: Queue.LaneQueue<A>
+  /**
+   * Whether it is empty and takes part in sharing. Set by its user (`rest`), and true until anybody looks at the queue, the
+   * user included: so nothing that is shared can be overlooked.
+   */
+  isIdle = false
+  /** What was offered since then: it is not in the lanes as long as nobody looks. */
+  private batch: Batch<A> | undefined = undefined
   waiterCount = 0
+  private readonly lanes: Queue.LaneQueue<A>
+  /** What left in batches and is not yet in the counters of the lanes: messages by lane, and the greatest batch. */
+  private passedCritical = 0
+  private passedImportant = 0
+  private passedBulk = 0
+  private peakItems = 0
+  private peakBytes = 0
   /** First and last waiter by lane; they exist from the first waiter on. */
   private first: Array<Waiter<A> | undefined> | undefined = undefined
   private last: Array<Waiter<A> | undefined> | undefined = undefined
@@ -53,9 +69,70 @@ export class OutboxCore<A> {
   constructor(
     options: Queue.LaneQueueOptions,
     private readonly hooks: OutboxHooks<A>,
-    private readonly waitersMax: number = waitersMaxDefault
+    private readonly waitersMax: number = waitersMaxDefault,
+    /** Of the batches that it may share; `undefined` shares none. */
+    readonly limits: BatchLimits | undefined = undefined
   ) {
-    this.queue = new Queue.LaneQueue(options, hooks)
+    this.lanes = new Queue.LaneQueue(options, hooks)
+  }
+
+  /** The lanes, with everything in them. */
+  get queue(): Queue.LaneQueue<A> {
+    if (this.isIdle) this.stir()
+    return this.lanes
+  }
+
+  /** Takes part in sharing from now on, if nothing is queued, nobody waits and no lane has a claim to be next. */
+  rest(): void {
+    const { importantRun, queuedItems } = this.lanes
+    if (queuedItems === 0 && importantRun === 0 && this.waiterCount === 0) this.isIdle = this.limits !== undefined
+  }
+
+  /** Takes a message as it takes others of this turn: queued, and kept once for all. `false`: it has to be offered. */
+  share(offer: SharedOffer<A>): boolean {
+    if (!this.isIdle || offer.limits !== this.limits) return false
+    const before = this.batch
+    const batch = offer.after(before)
+    if (batch === undefined) return false
+    this.batch = batch
+    if (before === undefined) this.hooks.onOffered()
+    return true
+  }
+
+  /** Takes all at once what is shared, if that is all there is, and none of it is too old. */
+  takeShared(now: number): Batch<A> | undefined {
+    const batch = this.batch
+    if (batch === undefined || now >= batch.expiresAt) return undefined
+    this.batch = undefined
+    this.passedCritical += batch.critical
+    this.passedImportant += batch.important
+    this.passedBulk += batch.bulk
+    if (batch.items > this.peakItems) this.peakItems = batch.items
+    if (batch.bytes > this.peakBytes) this.peakBytes = batch.bytes
+    return batch
+  }
+
+  /** Takes part in sharing no more: what was shared goes into the lanes. */
+  stir(): void {
+    if (!this.isIdle) return
+    const { batch, lanes } = this
+    this.isIdle = false
+    this.batch = undefined
+    if (this.peakItems > 0) {
+      lanes.passed(1, this.passedCritical)
+      lanes.passed(2, this.passedImportant)
+      lanes.passed(3, this.passedBulk)
+      lanes.notePeak(this.peakItems, this.peakBytes)
+      this.passedCritical =
+        this.passedImportant =
+        this.passedBulk =
+        this.peakItems =
+        this.peakBytes =
+          0
+    }
+    if (batch === undefined) return
+    for (const offer of batch.offers()) offerTo(lanes, offer)
+    this.hooks.onUnshared?.(batch.bytes)
   }
 
   /**
@@ -145,6 +222,7 @@ export class OutboxCore<A> {
 
   /** Turns away everyone who waits, with `REJECTED_CLOSED`. What is queued can still be taken. */
   closeWaiters(): void {
+    this.stir()
     for (let lane: number = 0; lane < 4; lane++) {
       for (let waiter = this.first?.[lane]; waiter !== undefined; waiter = this.first?.[lane]) {
         this.unlink(waiter)

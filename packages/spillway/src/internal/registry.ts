@@ -21,7 +21,7 @@ import type { Session } from "../Session.js"
 import type { Resolved } from "../SessionOptions.js"
 import type { DrainPhase, OpenOptions, SessionsShape } from "../Sessions.js"
 import type { TelemetryShape } from "../Telemetry.js"
-import { type Connection, Transport } from "../Transport.js"
+import { belowLaneBytes, type Connection, Transport } from "../Transport.js"
 import { suspended, wokenWithin } from "./bounded.js"
 import { Deadlines } from "./deadlines.js"
 import { drain } from "./drain.js"
@@ -30,8 +30,9 @@ import type { LaneQueueOptions } from "./laneQueue.js"
 import { Ledger } from "./ledger.js"
 import { SessionImpl } from "./session.js"
 import { canBoundFinalizers, ending, lastSteps } from "./sessionEnding.js"
-import type { SessionHost } from "./sessionHost.js"
+import type { Pumped, SessionHost } from "./sessionHost.js"
 import { startHandler } from "./sessionTasks.js"
+import { type BatchLimits, batchLimits } from "./sharedBatch.js"
 import type { SlowOptions } from "./slow.js"
 import { Tally } from "./tally.js"
 import { TurnScheduler } from "./turnScheduler.js"
@@ -64,6 +65,7 @@ export class Registry implements SessionHost {
   readonly marks: Policy
   readonly calmItems: number
   readonly calmBytes: number
+  readonly batchLimits: BatchLimits
   readonly slow: SlowOptions
   phase: DrainPhase = "accepting"
   /** New sessions end at once: there is no memory for them. */
@@ -75,7 +77,7 @@ export class Registry implements SessionHost {
   onLeave: ((session: SessionImpl, report: DrainReport) => void) | undefined = undefined
   readonly deadlines = new Deadlines<SessionImpl>()
   private readonly turns: TurnScheduler | undefined
-  private dirty: Array<SessionImpl> = []
+  private dirty: Array<Pumped> = []
   private onRearm: (() => void) | undefined = undefined
   private readonly hurryWaiters = new Set<() => void>()
 
@@ -99,6 +101,7 @@ export class Registry implements SessionHost {
     this.marks = policy
     this.calmItems = Math.floor(policy.pressureAt * options.outboxItemsMax) - 1
     this.calmBytes = Math.floor(policy.pressureAt * options.outboxBytesMax) - 1
+    this.batchLimits = batchLimits(this.queueOptions, this.calmItems, Math.min(this.calmBytes, belowLaneBytes))
     this.slow = {
       slowAfterMs: options.slowThreshold,
       slowEventsMax: options.slowEventsMax,
@@ -109,8 +112,8 @@ export class Registry implements SessionHost {
 
   // ---- host of a session -------------------------------------------------------------------------------------------
 
-  schedule(session: SessionImpl): void {
-    if (this.dirty.push(session) !== 1) return
+  schedule(writer: Pumped): void {
+    if (this.dirty.push(writer) !== 1) return
     if (this.turns === undefined) this.scheduler.scheduleTask(this.flush, 0)
     else this.turns.scheduleFlush()
   }

@@ -27,6 +27,7 @@ import { deliver, send } from "./sessionSend.js"
 import { stats } from "./sessionStats.js"
 import { forkTask, type TaskRecord } from "./sessionTasks.js"
 import { SessionTimers } from "./sessionTimers.js"
+import { delivered, goOn } from "./sessionWindow.js"
 import { SessionWriter } from "./sessionWriter.js"
 
 /** Another reader took the message first. */
@@ -46,7 +47,6 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   exit: Exit | undefined = undefined
   /** Whether the exit is final. Until then an exit of higher precedence may still replace it. */
   decided = false
-  linkAlive = true
   /** Time by which the whole ending is to be over; set by a server that drains. */
   deadlineAt = Infinity
   /** Set while finalizers run: the time by which they are to be over, and whether one was given up. */
@@ -59,8 +59,6 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   readonly writer: SessionWriter
   readonly inbox = new Inbox()
   readonly timers: SessionTimers
-  /** Whether the hub sends only the latest of each topic that waits: set for a consumer that lags. */
-  conflates = false
   private readonly limit: InboundLimit | undefined
   /** Whether anybody ever read an inbound message; a handler that never did gets no time to read at the end. */
   reads = false
@@ -117,6 +115,9 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     const names = this.tasks === undefined ? [] : [...this.tasks].map((record) => record.name)
     return this.handler === undefined || this.handler.done ? names : [this.handler.name, ...names]
   }
+  get linkAlive(): boolean {
+    return this.writer.linkAlive
+  }
   get isReadingPaused(): boolean {
     return this.inbox.paused || this.timers.isThrottled
   }
@@ -141,10 +142,6 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   /** For one message to many sessions: the clock is asked once for all sessions of a host. */
   offerAt(message: Message, reading: Reading): Outcome {
     return this.writer.offerAt(message, timeOf(this.host, reading))
-  }
-
-  pump(now: number): void {
-    this.writer.pump(now)
   }
 
   /** Connection event: the kernel has taken everything. */
@@ -177,7 +174,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
       inbox.paused = true
       timers.paused(now)
       this.connection.pause()
-      this.writer.goOn()
+      goOn(this.writer)
     }
   }
 
@@ -185,7 +182,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   onPong(payload?: Uint8Array): void {
     const now = this.host.clock.unsafeCurrentTimeMillis()
     // An answer that we asked for with what we sent is not the peer's message.
-    const isOurs = this.writer.delivered(payload, now)
+    const isOurs = delivered(this.writer, payload, now)
     if (!isOurs && this.limit !== undefined) this.meter(this.limit, now, 0)
     this.timers.heard(now)
     if (this.host.options.idleActivity !== "messages") this.timers.lastTrafficAt = now
@@ -199,7 +196,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
     this.timers.resumeAt = now + waitMillis
     this.host.arm(this, this.timers.resumeAt)
     this.connection.pause()
-    this.writer.goOn()
+    goOn(this.writer)
   }
 
   /** Connection event: the peer sent a ping, which the connection has answered. */
@@ -314,7 +311,7 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
 
   /** Connection event: the link is gone. */
   onClose(end: ConnectionEnd): void {
-    this.linkAlive = false
+    this.writer.linkAlive = false
     this.timers.sendDone()
     this.requestEnd({ _tag: "Disconnected", end })
     this.inbox.close()

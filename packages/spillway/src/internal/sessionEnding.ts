@@ -16,6 +16,7 @@ import { type DrainReport, type Exit, type PhaseResult, toCloseReason } from "..
 import { perLane } from "../Lane.js"
 import { wokenWithin } from "./bounded.js"
 import type { SessionImpl } from "./session.js"
+import { sentMessages, undeliveredOf } from "./sessionStats.js"
 import { interruptTask, runningTasks, type TaskRecord } from "./sessionTasks.js"
 
 /** Time for a step that was asked to hurry. */
@@ -257,8 +258,8 @@ const report = (session: SessionImpl, ending: Ending): DrainReport => {
       flush: ending.flush,
       close: ending.close
     },
-    flushed: session.writer.sentMessages - ending.sentBefore,
-    undelivered: perLane((_, index) => session.writer.undelivered(index)),
+    flushed: sentMessages(session.writer) - ending.sentBefore,
+    undelivered: perLane((_, index) => undeliveredOf(session.writer, index)),
     unread: session.inbox.items + session.inbox.dropped,
     forced: tasks.forced + session.stuckForks,
     stuck: session.stuckForks === 0 ? tasks.stuck : [...tasks.stuck, ...Array(session.stuckForks).fill(forkName)],
@@ -272,7 +273,7 @@ const report = (session: SessionImpl, ending: Ending): DrainReport => {
  */
 export const lastSteps = (session: SessionImpl): Effect.Effect<void> => {
   const ending = session.endingSoFar ?? new Ending(now(session))
-  ending.sentBefore = session.writer.sentMessages
+  ending.sentBefore = sentMessages(session.writer)
   const steps = Effect.gen(function*() {
     ending.flush = yield* flush(session, ending.exit)
     ending.close = yield* closeLink(session, ending.exit)

@@ -11,12 +11,17 @@ import type { DeadlineEntry } from "./deadlines.js"
 import type { LaneQueueOptions } from "./laneQueue.js"
 import type { Ledger } from "./ledger.js"
 import type { PressureMarks } from "./pressure.js"
+import type { BatchLimits } from "./sharedBatch.js"
 import type { SlowOptions } from "./slow.js"
+
+/** What has something to write. */
+export interface Pumped {
+  /** Writes what can be written. */
+  pump(now: number): void
+}
 
 /** A session as its host sees it. */
 export interface Hosted extends DeadlineEntry {
-  /** Writes what can be written. */
-  pump(now: number): void
   /** Looks at all deadlines. `lateMillis` is how late the host itself woke up. */
   onDue(now: number, lateMillis: number): void
 }
@@ -44,11 +49,12 @@ export interface SessionHost {
   /** Up to this much queued a session that is not under pressure does not come under it. */
   readonly calmItems: number
   readonly calmBytes: number
+  readonly batchLimits: BatchLimits
   readonly slow: SlowOptions
   readonly telemetry: TelemetryShape
   readonly ledger: Ledger
-  /** Calls `pump` once before the current turn of the scheduler ends, together with all other sessions. */
-  schedule(session: Hosted): void
+  /** Calls `pump` once before the current turn of the scheduler ends, together with all others. */
+  schedule(writer: Pumped): void
   /** Makes sure that `onDue` is called at `dueAt` or earlier. */
   arm(session: Hosted, dueAt: number): void
   fork<A, E, R>(

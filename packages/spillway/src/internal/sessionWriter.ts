@@ -21,6 +21,8 @@ import { Pressure } from "./pressure.js"
 import type { Hosted, SessionHost } from "./sessionHost.js"
 import { frameOf, type Item, Tracked } from "./sessionItem.js"
 import type { SessionTimers } from "./sessionTimers.js"
+import { awaitPong, goOn, type WindowedWriter } from "./sessionWindow.js"
+import type { Batch } from "./sharedBatch.js"
 import { Slow } from "./slow.js"
 
 /** What the writer needs of its session. */
@@ -28,7 +30,6 @@ export interface WriterOwner extends Hosted {
   readonly host: SessionHost
   readonly connection: Connection
   readonly timers: SessionTimers
-  readonly linkAlive: boolean
   /** Nothing is read from the peer, and so none of its pongs. */
   readonly isReadingPaused: boolean
   requestEnd(exit: Exit): void
@@ -40,25 +41,28 @@ const batchesPerPump = 16
 
 type ByLane = readonly [number, number, number, number]
 
-export class SessionWriter {
+export class SessionWriter implements WindowedWriter {
   readonly outbox: OutboxCore<Item>
   readonly pressure: Pressure
   readonly slow: Slow
+  linkAlive = true
+  /** Whether the hub sends only the latest of each topic that waits: set for a consumer that lags. */
+  conflates = false
+  private isThrottled = false
   /** No more offers: the outbox is being flushed, or was. */
   sealed = false
   /** The close frame is out, or about to be: nothing leaves the lanes any more. */
   private stopped = false
   inFlight = false
-  private readonly window: DeliveryWindow | undefined
-  /** The window is full, and messages wait for the peer to confirm what is on its way. */
-  private unconfirmed = false
+  readonly window: DeliveryWindow | undefined
+  unconfirmed = false
   inFlightBytes = 0
   sentBytes = 0
   sends = 0
   sendMillisTotal = 0
   /** Messages by lane of a write that the kernel did not take at once, and of one that was lost with the link. */
-  private inFlightByLane: ByLane | undefined = undefined
-  private lostByLane: ByLane | undefined = undefined
+  inFlightByLane: ByLane | undefined = undefined
+  lostByLane: ByLane | undefined = undefined
   /** Called when nothing is queued or in flight any more, while the ending flushes. */
   onDrained: (() => void) | undefined = undefined
   /** The last message that was shed: its lane, how, and when (-1: none yet). */
@@ -71,9 +75,15 @@ export class SessionWriter {
   private dirty = false
   private tracked: Array<Tracked> | undefined = undefined
 
-  constructor(private readonly owner: WriterOwner) {
+  readonly host: SessionHost
+  /** What is read for each write is kept here: the session itself is not looked at then. */
+  private readonly connection: Connection
+
+  constructor(readonly owner: WriterOwner) {
     const { host } = owner
-    this.outbox = new OutboxCore<Item>(host.queueOptions, this)
+    this.host = host
+    this.connection = owner.connection
+    this.outbox = new OutboxCore<Item>(host.queueOptions, this, undefined, host.batchLimits)
     this.pressure = new Pressure(host.marks)
     this.slow = new Slow(host.slow)
     const { deliveryDelay } = host.options
@@ -106,10 +116,11 @@ export class SessionWriter {
 
   /** Takes note of what became of an offer. */
   offered(code: number, frame: Frame.Frame, lane: Lane.LaneIndex, now: number): Outcome {
-    if (code >= CONFLATED) this.owner.host.ledger.hold(frame)
+    if (code >= CONFLATED) this.host.ledger.hold(frame)
     else this.noteShed(lane, "rejected")
     this.updatePressure()
-    const { host, timers } = this.owner
+    const { host } = this
+    const { timers } = this.owner
     // Asked first: nearly always nobody wants to know, and every object that is not looked at makes a broadcast cheaper.
     if (host.options.idleTimeout !== Infinity && code >= CONFLATED && lane !== 0) timers.lastTrafficAt = now
     return outcomeOf(code)
@@ -119,33 +130,33 @@ export class SessionWriter {
   private updatePressure(): void {
     this.charge()
     const { countedBytes, countedItems } = this.outbox.queue
-    const { calmBytes, calmItems } = this.owner.host
+    const { calmBytes, calmItems } = this.host
     if (countedItems <= calmItems && countedBytes <= calmBytes && !this.pressure.isPressed) return
     if (this.pressure.update(this.outbox.queue.fillRatio) && this.pressure.isPressed) {
-      this.owner.host.telemetry.pressureEntered()
+      this.host.telemetry.pressureEntered()
     }
   }
 
   get now(): number {
-    return this.owner.host.clock.unsafeCurrentTimeMillis()
+    return this.host.clock.unsafeCurrentTimeMillis()
   }
 
   private charge(): void {
     const bytes = this.outbox.queue.queuedBytes + this.inFlightBytes
-    this.owner.host.ledger.chargedBytes += bytes - this.chargedBytes
+    this.host.ledger.chargedBytes += bytes - this.chargedBytes
     this.chargedBytes = bytes
   }
 
   /** Outbox hook: something became takeable. */
   onOffered(): void {
-    if (this.dirty || this.inFlight || this.stopped || !this.owner.linkAlive) return
+    if (this.dirty || this.inFlight || this.stopped || !this.linkAlive) return
     this.dirty = true
-    this.owner.host.schedule(this.owner)
+    this.host.schedule(this)
   }
 
   /** Outbox hook: a queued message was shed. */
   onShed(item: Item, lane: Lane.LaneIndex, reason: ShedReason): void {
-    this.owner.host.ledger.release(frameOf(item))
+    this.host.ledger.release(frameOf(item))
     this.noteShed(lane, reason)
     if (item instanceof Tracked) {
       item.settle({ _tag: reason === "evicted" ? "Evicted" : reason === "expired" ? "Expired" : "Conflated" })
@@ -168,20 +179,67 @@ export class SessionWriter {
    * can still be overtaken or shed.
    */
   pump(now: number = this.now): void {
+    const shared = this.outbox.takeShared(now)
+    if (shared !== undefined) return this.writeShared(shared, now)
     // Taking may admit waiting offers; this pump sees them itself.
     this.dirty = true
     const isEmpty = this.writeBatches(now)
     this.dirty = false
     if (isEmpty === undefined) this.onOffered()
-    else if (isEmpty && this.onDrained !== undefined) this.onDrained()
+    else if (isEmpty) this.emptied()
+  }
+
+  /** Nothing is queued and nothing in flight. */
+  private emptied(): void {
+    if (this.onDrained !== undefined) this.onDrained()
+    if (this.sealed || this.stopped || this.inFlight || this.window !== undefined) return
+    if (!this.isThrottled && !this.slow.isSlow && !this.conflates && this.linkAlive) this.outbox.rest()
+  }
+
+  /** As `writeBatch`, of what other sessions write as well: it goes on to be idle, unless the kernel does not take it. */
+  private writeShared(batch: Batch<Item>, now: number): void {
+    const { connection, host } = this
+    this.dirty = false
+    host.telemetry.sojourn(batch.leadLane, now - batch.leadAt)
+    connection.cork()
+    for (const item of batch.order()) {
+      host.ledger.release(item as Frame.Frame)
+      connection.write(item as Frame.Frame, 0)
+    }
+    if (connection.uncork()) {
+      host.ledger.chargedBytes -= batch.bytes
+      this.sentBytes += batch.bytes
+      this.sends++
+      host.telemetry.sendCompleted(0)
+      if (host.options.idleTimeout !== Infinity) this.owner.timers.lastTrafficAt = now
+      return
+    }
+    this.inFlightBytes = this.chargedBytes = batch.bytes
+    this.outbox.stir()
+    this.clogged(now, [0, batch.critical, batch.important, batch.bulk])
+  }
+
+  /** The connection did not take everything at once. */
+  private clogged(now: number, byLane: ByLane): void {
+    const { host, owner } = this
+    this.inFlight = true
+    this.sendStartedAt = now
+    this.inFlightByLane = byLane
+    owner.timers.sendStarted(now, this.progress)
+    host.arm(owner, owner.timers.stallCheckAt)
+  }
+
+  /** Outbox hook: what was charged while it was shared is in the lanes now. */
+  onUnshared(bytes: number): void {
+    this.chargedBytes += bytes
   }
 
   /** `true`: nothing is left; `false`: the connection is busy or gone; `undefined`: others shall run first. */
   private writeBatches(now: number): boolean | undefined {
     for (let batch = 0; batch < batchesPerPump; batch++) {
-      if (this.inFlight || this.stopped || !this.owner.linkAlive) return false
+      if (this.inFlight || this.stopped || !this.linkAlive) return false
       const window = this.window
-      if (window?.room === 0 && !this.owner.isReadingPaused) return this.awaitPong(window, now)
+      if (window?.room === 0 && !this.owner.isReadingPaused) return awaitPong(this, window, now)
       if (!this.writeBatch(now)) return true
       if (this.outbox.queue.queuedItems === 0 && this.outbox.waiterCount === 0) return !this.inFlight
     }
@@ -190,8 +248,7 @@ export class SessionWriter {
 
   /** Hands at most `belowLaneBytes` (or one larger message) to the connection. `false` when there was nothing to send. */
   private writeBatch(now: number): boolean {
-    const { outbox, owner } = this
-    const { connection, host } = owner
+    const { connection, host, outbox, owner } = this
     const queue = outbox.queue
     let item = outbox.take(now)
     if (item === undefined) {
@@ -232,39 +289,7 @@ export class SessionWriter {
     const ping = window?.wrote(this.inFlightBytes, now)
     if (ping !== undefined) connection.ping(ping)
     if (isTaken) this.sent(now)
-    else {
-      this.inFlight = true
-      this.inFlightByLane = [control, critical, important, bulk]
-      owner.timers.sendStarted(now, this.progress)
-      host.arm(owner, owner.timers.stallCheckAt)
-    }
-    return true
-  }
-
-  /** The window is full: nothing is written until a pong comes, for which the peer has as long as for taking a byte. */
-  private awaitPong(window: DeliveryWindow, now: number): boolean {
-    if (this.outbox.queue.queuedItems === 0) return true
-    window.holdBack()
-    if (!this.unconfirmed) {
-      this.unconfirmed = true
-      this.owner.timers.sendStarted(now, this.progress)
-      this.owner.host.arm(this.owner, this.owner.timers.stallCheckAt)
-    }
-    return false
-  }
-
-  /** Waits for no pong any more: there is room, or none will be seen for a while. */
-  goOn(): void {
-    if (!this.unconfirmed) return
-    this.unconfirmed = false
-    if (!this.inFlight) this.owner.timers.sendDone()
-    if (this.outbox.queue.queuedItems > 0) this.onOffered()
-  }
-
-  /** A pong came. Whether it confirms what was written. */
-  delivered(payload: Uint8Array | undefined, now: number): boolean {
-    if (this.window?.heard(payload, now) !== true) return false
-    if (this.window.room > 0) this.goOn()
+    else this.clogged(now, [control, critical, important, bulk])
     return true
   }
 
@@ -275,18 +300,18 @@ export class SessionWriter {
 
   /** Moves as long as the kernel takes bytes, or the peer confirms that they came. */
   get progress(): number {
-    return this.owner.connection.writeProgress + (this.window?.confirmedBytes ?? 0)
+    return this.connection.writeProgress + (this.window?.confirmedBytes ?? 0)
   }
 
   /** Connection event: the kernel has taken everything. */
   onFlushed(): void {
     if (!this.inFlight) return
     this.inFlight = false
-    const now = this.owner.host.clock.unsafeCurrentTimeMillis()
+    const now = this.host.clock.unsafeCurrentTimeMillis()
     this.owner.timers.sendTaken(now)
     this.sent(now)
     if (this.outbox.queue.queuedItems > 0) this.onOffered()
-    else if (this.onDrained !== undefined) this.onDrained()
+    else this.emptied()
   }
 
   private sent(now: number): void {
@@ -297,7 +322,7 @@ export class SessionWriter {
     const duration = now - this.sendStartedAt
     this.sends++
     this.sendMillisTotal += duration
-    this.owner.host.telemetry.sendCompleted(duration)
+    this.host.telemetry.sendCompleted(duration)
     if (this.tracked !== undefined) {
       const tracked = this.tracked
       this.tracked = undefined
@@ -306,33 +331,28 @@ export class SessionWriter {
     if (this.slow.note(duration, now) && this.slow.isSlow) this.owner.becameSlow("slow sends")
   }
 
-  /** How long the oldest queued message has waited; 0 when none is queued. */
-  oldestMillis(now: number): number {
-    const oldestAt = this.outbox.queue.oldestAt
-    return oldestAt === Infinity ? 0 : Math.max(0, now - oldestAt)
-  }
-
-  /** How long the write in flight has made no progress; 0 when none is. */
-  stalledMillis(now: number): number {
-    return this.isWaiting ? this.owner.timers.stalledMillis(now, this.progress) : 0
-  }
-
   /** Sheds everything queued in the lanes from this one down. Returns how many messages. */
   shed(from: 2 | 3): number {
     const shed = this.outbox.shed(from, this.now)
     // Nobody waits for a pong any more, if nothing waits.
-    if (this.outbox.queue.queuedItems === 0) this.goOn()
+    if (this.outbox.queue.queuedItems === 0) goOn(this)
     this.updatePressure()
     return shed
   }
 
   /** Halves the outbox and doubles the send timeout, or restores both. Holds for the running session, at once. */
   throttle(isOn: boolean): void {
-    const { bytesMax, itemsMax } = this.owner.host.queueOptions
-    const { sendTimeout } = this.owner.host.options
+    const { bytesMax, itemsMax } = this.host.queueOptions
+    const { sendTimeout } = this.host.options
+    this.isThrottled = isOn
     this.outbox.resize(isOn ? Math.ceil(itemsMax / 2) : itemsMax, isOn ? Math.ceil(bytesMax / 2) : bytesMax, this.now)
     this.owner.timers.sendTimeout = isOn ? sendTimeout * 2 : sendTimeout
     this.updatePressure()
+  }
+
+  conflate(isOn: boolean): void {
+    this.conflates = isOn
+    this.outbox.stir()
   }
 
   /** Takes no more offers; those that wait are told. */
@@ -343,6 +363,7 @@ export class SessionWriter {
 
   /** Writes no more: what is still queued when the close frame goes out was too late. */
   stop(): void {
+    this.outbox.stir()
     this.stopped = true
   }
 
@@ -350,7 +371,7 @@ export class SessionWriter {
   giveUp(): void {
     this.sealed = true
     for (const returned of this.outbox.close()) {
-      this.owner.host.ledger.release(frameOf(returned.item))
+      this.host.ledger.release(frameOf(returned.item))
       if (returned.item instanceof Tracked) returned.item.settle({ _tag: "Undelivered" })
     }
     this.lostByLane ??= this.inFlightByLane
@@ -359,29 +380,6 @@ export class SessionWriter {
     for (const item of this.tracked ?? []) item.settle({ _tag: "Undelivered" })
     this.tracked = undefined
     this.updatePressure()
-  }
-
-  /** Messages of a lane that were handed to the connection and that the kernel has not taken. */
-  inFlightOf(lane: Lane.LaneIndex): number {
-    return this.inFlightByLane === undefined ? 0 : this.inFlightByLane[lane]
-  }
-
-  /** Messages of a lane that the kernel has taken. */
-  sentOf(lane: Lane.LaneIndex): number {
-    return this.outbox.queue.takenOf(lane) - this.inFlightOf(lane) - this.lostOf(lane)
-  }
-
-  /** Messages of a lane that were accepted and never sent, because the session ended. */
-  undelivered(lane: Lane.LaneIndex): number {
-    return this.outbox.queue.counters(lane).returned + this.lostOf(lane)
-  }
-
-  get sentMessages(): number {
-    return this.sentOf(0) + this.sentOf(1) + this.sentOf(2) + this.sentOf(3)
-  }
-
-  private lostOf(lane: Lane.LaneIndex): number {
-    return this.lostByLane === undefined ? 0 : this.lostByLane[lane]
   }
 
   /** Nothing queued and nothing in flight. */

@@ -12,6 +12,7 @@ import type { Action, Event, Lagging, Options, Ranked, Rule, SlowConsumersShape 
 import { InvalidOption } from "../SpillwayError.js"
 import { Lag, type LagRule, type Readings } from "./lag.js"
 import type { SessionImpl } from "./session.js"
+import { oldestMillis, stalledMillis } from "./sessionStats.js"
 
 type Resolved = Required<Options>
 
@@ -59,8 +60,8 @@ class Consumers {
     return {
       bytes: countedBytes / bytesMax,
       items: countedItems / itemsMax,
-      age: session.writer.oldestMillis(now),
-      "no progress": session.writer.stalledMillis(now),
+      age: oldestMillis(session.writer, now),
+      "no progress": stalledMillis(session.writer, now),
       "ack lag": this.ackLags.get(session) ?? 0
     }
   }
@@ -100,7 +101,7 @@ class Consumers {
       case "warn":
         return void session.unsafeOffer(this.options.warning({ action, ...event }))
       case "conflate":
-        session.conflates = true
+        session.writer.conflate(true)
         return
       case "throttle":
         return session.writer.throttle(true)
@@ -115,13 +116,12 @@ class Consumers {
     const ranked: Array<Ranked> = []
     this.sessions.unsafeForEach((session) => {
       const { writer } = implOf(session)
-      const oldestMillis = writer.oldestMillis(now)
       if (writer.outbox.queue.queuedItems === 0) return
       ranked.push({
         session: session.id,
-        oldestMillis,
+        oldestMillis: oldestMillis(writer, now),
         fillRatio: writer.outbox.queue.fillRatio,
-        stalledMillis: writer.stalledMillis(now)
+        stalledMillis: stalledMillis(writer, now)
       })
     })
     return ranked.sort((a, b) => b.oldestMillis - a.oldestMillis || b.fillRatio - a.fillRatio).slice(0, count)
@@ -129,7 +129,7 @@ class Consumers {
 }
 
 const restore = (session: SessionImpl): void => {
-  session.conflates = false
+  session.writer.conflate(false)
   session.writer.throttle(false)
 }
 
