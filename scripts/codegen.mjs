@@ -44,7 +44,7 @@ const codegen = async () => {
   writeBarrels()
   // Barrels alone need no build, so that a module under work does not stand in their way.
   if (process.argv.includes("--barrels")) return
-  await build("packages/workers")
+  await build("packages/workers", "packages/jobs")
   await writeDocuments()
 }
 

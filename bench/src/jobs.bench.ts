@@ -1,8 +1,11 @@
 /**
  * Jobs on SQLite: events that 64 producers append in a second and how long each waits for its acknowledgement, with the
  * disk waited for (FULL) and without (NORMAL), beside batches of 64 rows that `libsql` alone inserts and commits in turns
- * with them; one job of 500 events to 1,000 followers of its log (without sockets); and the replay of a million events, with
- * the memory that it took.
+ * with them; one job of 500 events to 1,000 viewers, each a WebSocket connection to a server in another process, as fast as
+ * they are durable and 20 a second; the same to 1,000 followers of its log as streams, without sockets; and the replay of a
+ * million events, with the memory that it took.
+ *
+ * It fails when a viewer misses an event, or sees one twice or out of order, or not exactly one terminal state.
  *
  * Each part runs in a process of its own, so that the peak of its memory is its own.
  *
@@ -14,6 +17,7 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as measure from "./jobs/measure.js"
+import { viewers } from "./jobs/viewers.js"
 
 const argument = (name: string): string | undefined => {
   const index = process.argv.indexOf(name)
@@ -25,6 +29,8 @@ const replayed = Number(argument("--events") ?? 1_000_000)
 const parts: Record<string, (path: string) => Promise<object>> = {
   normal: (path) => measure.appends(path, "normal"),
   full: (path) => measure.appends(path, "full"),
+  viewers: (path) => viewers(path, 1_000, { events: 500, payloadBytes: 200, pauseMillis: 0 }),
+  viewersPaced: (path) => viewers(path, 1_000, { events: 200, payloadBytes: 200, pauseMillis: 50 }),
   followers: (path) => measure.followers(path, 1_000, 500),
   replay: (path) => measure.replay(path, replayed)
 }

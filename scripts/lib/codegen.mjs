@@ -93,6 +93,13 @@ export const documents = [
     render: metrics
   },
   {
+    path: "docs/JOB_METRICS.md",
+    title: "Metrics of jobs",
+    from: "jobs",
+    module: "JobMetrics",
+    render: metrics
+  },
+  {
     path: "docs/WORKER_METRICS.md",
     title: "Metrics of worker pools",
     from: "workers",

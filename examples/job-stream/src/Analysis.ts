@@ -150,8 +150,8 @@ const analyseFiles = (root: string, paths: ReadonlyArray<string>, job: Job.JobCo
   })
 
 /** The handler. `readable` is the folder below which folders may be read. */
-export const handler = (readable: string) =>
-  Job.handler(Analyse, (input, job) =>
+export const handler = (readable: string, analyse: typeof Analyse = Analyse) =>
+  Job.handler(analyse, (input, job) =>
     Effect.gen(function*() {
       const path = yield* Path.Path
       if ("text" in input) {

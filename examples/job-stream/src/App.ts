@@ -1,7 +1,9 @@
 /**
- * The server: jobs over HTTP at `/api/tasks`, their viewers at `/ws/tasks/:id`, and a page that shows both.
+ * The server: jobs over HTTP at `/api/tasks`, described at `/api/tasks/docs`, their viewers at `/ws/tasks/:id`, and a page
+ * that shows both.
  */
 import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -19,7 +21,6 @@ import * as SpillwayServer from "@spillway/node/SpillwayServer"
 import * as WebSocketRoute from "@spillway/node/WebSocketRoute"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Overflow from "spillway/Overflow"
 import type { InvalidOption } from "spillway/SpillwayError"
@@ -29,12 +30,14 @@ import * as Page from "./Page.js"
 
 export interface Settings {
   readonly port: number
-  /** The file of the jobs. */
-  readonly file: string
-  /** Where the jobs are instead, in PostgreSQL. */
-  readonly databaseUrl?: Redacted.Redacted | undefined
   /** Folders below this one may be analysed. */
   readonly readable: string
+  /** Where the jobs are: in a file, or in PostgreSQL. */
+  readonly store: SqliteStore.Options | PostgresStore.Configured
+  readonly analyse?: typeof Analysis.Analyse
+  readonly runner?: JobRunner.Options
+  readonly log?: EventLog.Options
+  readonly viewer?: JobViewer.Options
 }
 
 const params = Schema.Struct({
@@ -44,37 +47,42 @@ const params = Schema.Struct({
   })
 })
 
-/** A viewer of a job, after an event. Nothing is left out, however slow the client is. */
-const viewer = Effect.flatMap(
-  HttpRouter.schemaParams(params),
-  ({ id, since }) => WebSocketRoute.upgrade(JobViewer.handler(id, { since, behindEventsMax: Infinity }))
-)
-
-const routes = Effect.gen(function*() {
-  const api = yield* JobApi.httpApp("/api/tasks")
-  const page = yield* Page.routes
-  return page.pipe(
-    HttpRouter.all("/api/tasks", api),
-    HttpRouter.all("/api/tasks/*", api),
-    HttpRouter.get("/ws/tasks/:id", viewer)
+/** A viewer of a job, after an event. Unless told otherwise nothing is left out, however slow the client is. */
+const viewer = (options: JobViewer.Options = {}) =>
+  Effect.flatMap(
+    HttpRouter.schemaParams(params),
+    ({ id, since }) => WebSocketRoute.upgrade(JobViewer.handler(id, { behindEventsMax: Infinity, ...options, since }))
   )
-})
 
-const store = ({ databaseUrl, file }: Settings) =>
-  Layer.unwrapEffect(
-    Effect.sync((): Layer.Layer<JobStore, InvalidOption | StoreFailed | StoreLocked | SqlError> =>
-      databaseUrl === undefined
-        ? SqliteStore.layer({ path: file })
-        : PostgresStore.layer(PgClient.PgClient).pipe(Layer.provide(PgClient.layer({ url: databaseUrl })))
+const routes = (settings: Settings) =>
+  Effect.gen(function*() {
+    const api = yield* JobApi.httpApp("/api/tasks", { pages: HttpApiSwagger.layer({ path: "/api/tasks/docs" }) })
+    const page = yield* Page.routes
+    return page.pipe(
+      HttpRouter.all("/api/tasks", api),
+      HttpRouter.all("/api/tasks/*", api),
+      HttpRouter.get("/ws/tasks/:id", viewer(settings.viewer))
     )
-  )
+  })
+
+type StoreError = InvalidOption | StoreFailed | StoreLocked | SqlError
+
+const store = (where: Settings["store"]): Layer.Layer<JobStore, StoreError> =>
+  "url" in where
+    ? PostgresStore.layer(PgClient.PgClient, where).pipe(Layer.provide(PgClient.layer({ url: where.url })))
+    : SqliteStore.layer(where)
 
 /** Everything that the server is, the `HttpServer` included. */
 export const layer = (settings: Settings) =>
-  Layer.unwrapScoped(Effect.map(routes, (router) => HttpServer.serve(router))).pipe(
-    Layer.provide(JobRunner.layer([Analysis.handler(settings.readable)], { shutdownGrace: "500 millis" })),
-    Layer.provide(EventLog.layer()),
-    Layer.provide(store(settings)),
+  Layer.unwrapScoped(Effect.map(routes(settings), (router) => HttpServer.serve(router))).pipe(
+    Layer.provide(
+      JobRunner.layer([Analysis.handler(settings.readable, settings.analyse)], {
+        shutdownGrace: "500 millis",
+        ...settings.runner
+      })
+    ),
+    Layer.provide(EventLog.layer(settings.log)),
+    Layer.provide(store(settings.store)),
     Layer.provideMerge(SpillwayServer.layer(JobViewer.sessionOptions())),
     Layer.provide([NodeContext.layer, Overflow.layerDefault, Telemetry.layerNoop]),
     Layer.provideMerge(Guard.layerHttpServer({ port: settings.port, host: "127.0.0.1" }))

@@ -3,25 +3,16 @@
  */
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as SpillwayServer from "@spillway/node/SpillwayServer"
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import { fileURLToPath } from "node:url"
 import * as App from "./App.js"
+import * as Settings from "./Settings.js"
 
-/** 0 is any port that is free. */
-const port = Config.validate(Config.integer("PORT"), {
-  message: "a port is between 0 and 65535",
-  validation: (port) => port >= 0 && port <= 65_535
-})
-
-const settings = Config.all({
-  port: Config.withDefault(port, 8080),
-  file: Config.withDefault(Config.string("JOBS_FILE"), fileURLToPath(new URL("../jobs.db", import.meta.url))),
-  databaseUrl: Config.map(Config.option(Config.redacted("DATABASE_URL")), Option.getOrUndefined),
-  readable: Config.withDefault(Config.string("READABLE"), process.cwd())
-})
+const entries = Object.entries(process.env).flatMap(([key, value]) =>
+  value === undefined ? [] : [[key, value] as const]
+)
 
 SpillwayServer.runMain(
-  Effect.flatMap(settings, (settings) => SpillwayServer.launch(HttpServer.withLogAddress(App.layer(settings))))
+  Effect.withConfigProvider(Settings.config, Settings.provider(entries)).pipe(
+    Effect.flatMap((settings) => SpillwayServer.launch(HttpServer.withLogAddress(App.layer(settings))))
+  )
 )

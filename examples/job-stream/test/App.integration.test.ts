@@ -32,7 +32,7 @@ const prepare = (files: number) =>
 const start = (folder: string) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
-    const settings = { port: 0, file: Path.join(folder, "jobs.db"), readable: folder }
+    const settings = { port: 0, readable: folder, store: { path: Path.join(folder, "jobs.db") } }
     const context = yield* Layer.buildWithScope(App.layer(settings), scope)
     const { address } = Context.get(context, HttpServer.HttpServer)
     const stop = Scope.close(scope, Exit.void)

@@ -35,7 +35,7 @@ const start = async (folder: string, port = 0): Promise<Server> => {
     env: {
       PATH: process.env["PATH"],
       PORT: String(port),
-      JOBS_FILE: Path.join(folder, "jobs.db"),
+      JOBS_PATH: Path.join(folder, "jobs.db"),
       READABLE: folder
     },
     stdio: ["ignore", "pipe", "pipe"]

@@ -4,11 +4,15 @@
  * An append gets its place (gap-free from 1, per job) from the store and is durable before anybody sees it. Appends of all
  * jobs that come while the store is busy with the last batch go into the next one together (group commit), so no append
  * waits for company. Whoever follows a log reads it from the store until it has caught up, then from a short tail in
- * memory that all followers of the job share; one that falls behind is back at the store. No follower holds a queue.
+ * memory that all followers of the job share: they are told of a batch together, once, and those at the same place are
+ * handed the same page. One that falls behind is back at the store. No follower holds a queue, nor any part of the tail.
  *
  * @since 0.1.0
  */
+import * as Channel from "effect/Channel"
 import * as Chunk from "effect/Chunk"
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,6 +21,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { InvalidOption } from "spillway/SpillwayError"
+import * as configured from "./internal/configured.js"
 import * as eventLog from "./internal/eventLog.js"
 import type { AppendError, ReadError, StoreFailed } from "./JobError.js"
 import type { Entry, JobEvent } from "./JobEvent.js"
@@ -48,7 +53,9 @@ export interface Options {
   readonly tailItemsMax?: number
   /** Encoded bytes of the same. Default 256 KiB. */
   readonly tailBytesMax?: number
-  /** How often a follower looks into a store that other processes write to. Default 250 ms. */
+  /**
+   * How often a store that other processes write to is looked into, once for all who follow a job. Default 250 ms.
+   */
   readonly pollInterval?: Duration.DurationInput
   /** At the end, time for what waits to be appended. Default 5 s. */
   readonly flushTimeout?: Duration.DurationInput
@@ -106,6 +113,16 @@ export interface Reader {
    * nothing is lost.
    */
   readonly next: Effect.Effect<Option.Option<ReadonlyArray<JobEvent>>, ReadError>
+  /**
+   * Follows without a step of a fiber for each event: calls `take` with what is appended, where it is appended, as long as
+   * this reader has caught up. The array and the events are those that all followers of the job get. `take` answers how
+   * many of the events, from the first, it has taken; it must neither suspend nor throw, and should be short, since the
+   * producer waits for its acknowledgement meanwhile.
+   *
+   * **Suspension and interruption.** Suspends as long as `take` takes everything; then, and at once when this reader has
+   * not caught up, `next` goes on. Interrupted, nothing is lost.
+   */
+  live(take: (events: ReadonlyArray<JobEvent>) => number): Effect.Effect<void>
   /** Sequence of the last event that was given. */
   readonly seq: number
   /** Events that this process knows to come after it. */
@@ -192,6 +209,46 @@ export const make = (options: Options = {}): Effect.Effect<EventLogShape, Invali
 export const layer = (options?: Options): Layer.Layer<EventLog, InvalidOption, JobStore> =>
   Layer.scoped(EventLog, make(options))
 
+const counts = [
+  "queueItemsMax",
+  "queueBytesMax",
+  "batchItemsMax",
+  "eventBytesMax",
+  "pageItemsMax",
+  "pageBytesMax",
+  "tailItemsMax",
+  "tailBytesMax"
+] as const satisfies ReadonlyArray<configured.Keys<Options, number>>
+
+const periods = ["commitTimeout", "pollInterval", "flushTimeout"] as const satisfies ReadonlyArray<
+  configured.Keys<Options, "1 second">
+>
+
+/**
+ * The options as configuration. The keys are their names; what is not configured keeps its default. Use `Config.nested` for
+ * a prefix.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config: Config.Config<Options> = Config.map(
+  Config.all([configured.byKeys(counts, configured.count), configured.byKeys(periods, configured.period)]),
+  (parts) => configured.given<Options>(parts)
+)
+
+/**
+ * The log as a layer, with options from configuration.
+ *
+ * **Errors** `ConfigError`, naming the key, when a value cannot be read or is not usable.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config<Options> = config
+): Layer.Layer<EventLog, InvalidOption | ConfigError.ConfigError, JobStore> =>
+  Layer.unwrapEffect(Effect.map(options, layer))
+
 /**
  * The events of a job after `after`: first those that are stored, then those to come, each once and in order, whatever
  * happens at the moment of joining. Ends after the terminal event.
@@ -223,15 +280,19 @@ export const layer = (options?: Options): Layer.Layer<EventLog, InvalidOption, J
  */
 export const stream = (jobId: string, after = 0): Stream.Stream<JobEvent, ReadError, EventLog> =>
   Stream.unwrapScoped(
-    Effect.flatMap(EventLog, (log) =>
-      Effect.map(log.reader(jobId, after), (reader) =>
-        Stream.repeatEffectChunkOption(
-          Effect.flatMap(
-            Effect.mapError(reader.next, Option.some),
-            Option.match({
-              onNone: () => Effect.fail(Option.none()),
-              onSome: (page) => Effect.succeed(Chunk.unsafeFromArray(page))
-            })
-          )
-        )))
+    Effect.flatMap(
+      EventLog,
+      (log) => Effect.map(log.reader(jobId, after), (reader) => Stream.fromChannel(pages(reader)))
+    )
   )
+
+/** The pages of a reader. Written out, since the combinators of `Stream` for this cost each page twice as much. */
+const pages = (reader: Reader): Channel.Channel<Chunk.Chunk<JobEvent>, unknown, ReadError> => {
+  const next = Channel.fromEffect(reader.next)
+  const rest: Channel.Channel<Chunk.Chunk<JobEvent>, unknown, ReadError> = Channel.flatMap(
+    next,
+    (page) =>
+      Option.isNone(page) ? Channel.void : Channel.zipRight(Channel.write(Chunk.unsafeFromArray(page.value)), rest)
+  )
+  return rest
+}

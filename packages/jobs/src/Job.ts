@@ -6,12 +6,14 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as configured from "./internal/configured.js"
 import { invariant } from "./internal/invariant.js"
 import type { AppendError, ReadError } from "./JobError.js"
 import { HandlerFailed } from "./JobError.js"
@@ -109,6 +111,43 @@ export const make = <Input, InputEncoded, Event, EventEncoded, Output, OutputEnc
     attemptsMax
   }
 }
+
+/**
+ * The definition with what is configured of it: `maxDuration`, `onLost` and `attemptsMax`. What is not configured stays as
+ * it is defined. Use `Config.nested` for a prefix, say the name of the job.
+ *
+ * **Errors** `ConfigError`, naming the key, when a value cannot be read or is not usable.
+ *
+ * @example
+ * import { Job } from "@spillway/jobs"
+ * import { Config, ConfigProvider, Effect, Schema } from "effect"
+ *
+ * const Count = Job.make("count", { input: Schema.Int, event: Schema.Int, output: Schema.Int })
+ * const environment = ConfigProvider.fromMap(new Map([["COUNT_MAX_DURATION", "2 minutes"]]), { pathDelim: "_" })
+ * const configured = Config.nested(Job.config(Count), "count").pipe(
+ *   Effect.withConfigProvider(ConfigProvider.constantCase(environment)),
+ *   Effect.runSync
+ * )
+ * assert.deepStrictEqual([configured.maxDurationMillis, configured.attemptsMax], [120_000, 3])
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config = <Input, Event, Output>(
+  job: Job<Input, Event, Output>
+): Config.Config<Job<Input, Event, Output>> =>
+  Config.map(
+    Config.all([
+      configured.byKeys(["maxDuration"] as const, configured.period),
+      configured.byKeys(["onLost"] as const, Config.literal("resume", "fail")),
+      configured.byKeys(["attemptsMax"] as const, configured.count)
+    ]),
+    ([{ maxDuration }, policy, attempts]) => ({
+      ...job,
+      ...configured.given<Partial<Job<Input, Event, Output>>>([policy, attempts]),
+      maxDurationMillis: maxDuration === undefined ? job.maxDurationMillis : Duration.toMillis(maxDuration)
+    })
+  )
 
 /**
  * What a handler works with. Everything here appends to the log of its job and returns when that is durable; it fails when

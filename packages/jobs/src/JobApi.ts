@@ -1,5 +1,6 @@
 /**
- * Jobs over HTTP: an `HttpApi` group with its handlers. A typed client and an OpenAPI page come with it.
+ * Jobs over HTTP: an `HttpApi` group with its handlers. A typed client comes with it, and its OpenAPI description, which is
+ * served at `openapi.json` below the prefix.
  *
  * `GET …/:id/events` answers with a page of JSON, or with `text/event-stream` when the client accepts that: the stored
  * events after `since` (or after `Last-Event-ID`, with which a browser comes back), then those to come.
@@ -13,6 +14,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import type * as HttpRouter from "@effect/platform/HttpRouter"
+import * as OpenApi from "@effect/platform/OpenApi"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -66,6 +68,8 @@ const ListParams = Schema.Struct({
   name: Schema.optional(Schema.String)
 })
 
+const about = (text: string) => OpenApi.annotations({ summary: text })
+
 const created = JobWire.Task.annotations(HttpApiSchema.annotations({ status: 201 }))
 const accepted = JobWire.Task.annotations(HttpApiSchema.annotations({ status: 202 }))
 
@@ -78,17 +82,36 @@ const accepted = JobWire.Task.annotations(HttpApiSchema.annotations({ status: 20
 export const group = HttpApiGroup.make("jobs")
   .add(
     HttpApiEndpoint.post("create", "/").setPayload(Create).addSuccess(created).addError(BadRequest).addError(Conflict)
+      .annotateContext(about("Creates a job, and asks for it to run unless told otherwise"))
   )
-  .add(HttpApiEndpoint.get("list", "/").setUrlParams(ListParams).addSuccess(Page))
-  .add(HttpApiEndpoint.get("active", "/active").addSuccess(Schema.Struct({ ids: Schema.Array(Schema.String) })))
-  .add(HttpApiEndpoint.get("get", "/:id").setPath(byId).addSuccess(JobWire.Task).addError(NotFound))
-  .add(HttpApiEndpoint.get("state", "/:id/state").setPath(byId).addSuccess(JobWire.State).addError(NotFound))
+  .add(
+    HttpApiEndpoint.get("list", "/").setUrlParams(ListParams).addSuccess(Page)
+      .annotateContext(about("Lists jobs, newest first"))
+  )
+  .add(
+    HttpApiEndpoint.get("active", "/active").addSuccess(Schema.Struct({ ids: Schema.Array(Schema.String) }))
+      .annotateContext(about("Ids of the jobs that run"))
+  )
+  .add(
+    HttpApiEndpoint.get("get", "/:id").setPath(byId).addSuccess(JobWire.Task).addError(NotFound)
+      .annotateContext(about("A job with its state"))
+  )
+  .add(
+    HttpApiEndpoint.get("state", "/:id/state").setPath(byId).addSuccess(JobWire.State).addError(NotFound)
+      .annotateContext(about("The state of a job"))
+  )
   .add(
     HttpApiEndpoint.get("events", "/:id/events")
       .setPath(byId)
       .setUrlParams(Schema.Struct({ since: between(0, 2 ** 53 - 1, 0), limit: between(1, 500, 128) }))
       .addSuccess(Events)
       .addError(NotFound)
+      .annotateContext(OpenApi.annotations({
+        summary: "Events of a job after a place",
+        description:
+          "A page as JSON. With `Accept: text/event-stream` the stored events and then those to come, after " +
+          "`since` or after `Last-Event-ID`; 204 when none can come."
+      }))
   )
   .add(
     HttpApiEndpoint.get("timeline", "/:id/timeline")
@@ -96,15 +119,21 @@ export const group = HttpApiGroup.make("jobs")
       .setUrlParams(Schema.Struct({ offset: between(0, 2 ** 53 - 1, 0), limit: between(1, 500, 50) }))
       .addSuccess(Timeline)
       .addError(NotFound)
+      .annotateContext(about("Events of a job by page"))
   )
-  .add(HttpApiEndpoint.post("run", "/:id/run").setPath(byId).addSuccess(accepted).addError(NotFound).addError(Conflict))
   .add(
-    HttpApiEndpoint.post("cancel", "/:id/cancel").setPath(byId).addSuccess(JobWire.Task).addError(NotFound).addError(
-      Conflict
-    )
+    HttpApiEndpoint.post("run", "/:id/run").setPath(byId).addSuccess(accepted).addError(NotFound).addError(Conflict)
+      .annotateContext(about("Asks for a pending job to run"))
+  )
+  .add(
+    HttpApiEndpoint.post("cancel", "/:id/cancel").setPath(byId).addSuccess(JobWire.Task)
+      .addError(NotFound)
+      .addError(Conflict)
+      .annotateContext(about("Cancels a job, and answers when it has ended"))
   )
   .add(
     HttpApiEndpoint.del("delete", "/:id").setPath(byId).addSuccess(HttpApiSchema.NoContent).addError(NotFound)
+      .annotateContext(about("Deletes a job with its events; one that runs is cancelled first"))
   )
   .addError(Unavailable)
 
@@ -137,6 +166,17 @@ export const make = <const Prefix extends `/${string}`>(prefix: Prefix) =>
 export type JobApi = ReturnType<typeof make>
 
 /**
+ * What else is answered below the prefix.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export interface AppOptions {
+  /** Pages on the API: `HttpApiSwagger.layer({ path: "/api/tasks/docs" })`, say. It is a megabyte, so it is not here. */
+  readonly pages?: Layer.Layer<never, never, HttpApi.Api>
+}
+
+/**
  * The application that answers for the API below a prefix. Mount it in a router at the prefix and at what is below it.
  *
  * @example
@@ -151,7 +191,8 @@ export type JobApi = ReturnType<typeof make>
  * @category constructors
  */
 export const httpApp = (
-  prefix: `/${string}`
+  prefix: `/${string}`,
+  { pages = Layer.empty }: AppOptions = {}
 ): Effect.Effect<
   HttpApp.Default<never, HttpRouter.HttpRouter.DefaultServices>,
   never,
@@ -170,10 +211,10 @@ export const httpApp = (
       .handle("run", ({ path }) => jobApi.run(path.id))
       .handle("cancel", ({ path }) => jobApi.cancel(path.id))
       .handle("delete", ({ path }) => jobApi.remove(path.id)))
-  const services = Layer.mergeAll(
-    HttpApiBuilder.api(api).pipe(Layer.provide(handlers)),
-    HttpApiBuilder.Router.Live,
-    HttpApiBuilder.Middleware.layer
+  const description = HttpApiBuilder.middlewareOpenApi({ path: `${prefix}/openapi.json` })
+  const services = Layer.merge(description, pages).pipe(
+    Layer.provideMerge(HttpApiBuilder.api(api).pipe(Layer.provide(handlers))),
+    Layer.provideMerge(Layer.merge(HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer))
   )
   return Effect.flatMap(Layer.build(services), (context) => Effect.provide(HttpApiBuilder.httpApp, context))
 }

@@ -7,6 +7,8 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,6 +16,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { InvalidOption } from "spillway/SpillwayError"
 import { EventLog } from "./EventLog.js"
+import * as configured from "./internal/configured.js"
 import * as runner from "./internal/runner.js"
 import type { Handler, Job } from "./Job.js"
 import type * as JobError from "./JobError.js"
@@ -240,3 +243,53 @@ export const layer = <R = never>(
   options?: Options
 ): Layer.Layer<JobRunner, InvalidOption, EventLog | JobStore | R> =>
   Layer.scoped(JobRunner, Effect.flatMap(Effect.all(handlers), (all) => make(all, options)))
+
+const counts = ["concurrencyMax", "queuedJobsMax", "retentionBytesMax"] as const satisfies ReadonlyArray<
+  configured.Keys<Options, number>
+>
+
+const periods = [
+  "lease",
+  "pollInterval",
+  "ackTimeout",
+  "shutdownGrace",
+  "retentionAge",
+  "retentionInterval"
+] as const satisfies ReadonlyArray<configured.Keys<Options, "1 second">>
+
+/**
+ * The options as configuration. The keys are their names; what is not configured keeps its default. Use `Config.nested` for
+ * a prefix.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config: Config.Config<Options> = Config.map(
+  Config.all([configured.byKeys(counts, configured.count), configured.byKeys(periods, configured.period)]),
+  (parts) => configured.given<Options>(parts)
+)
+
+/**
+ * A runner as a layer, with options from configuration.
+ *
+ * **Errors** `ConfigError`, naming the key, when a value cannot be read or is not usable.
+ *
+ * @example
+ * import { JobRunner } from "@spillway/jobs"
+ * import { Config, ConfigProvider, Effect } from "effect"
+ *
+ * const environment = ConfigProvider.fromMap(new Map([["JOBS_CONCURRENCY_MAX", "4"]]), { pathDelim: "_" })
+ * const options = Config.nested(JobRunner.config, "jobs").pipe(
+ *   Effect.withConfigProvider(ConfigProvider.constantCase(environment)),
+ *   Effect.runSync
+ * )
+ * assert.deepStrictEqual(options, { concurrencyMax: 4 })
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = <R = never>(
+  handlers: ReadonlyArray<Effect.Effect<Handler, never, R>>,
+  options: Config.Config<Options> = config
+): Layer.Layer<JobRunner, InvalidOption | ConfigError.ConfigError, EventLog | JobStore | R> =>
+  Layer.unwrapEffect(Effect.map(options, (given) => layer(handlers, given)))

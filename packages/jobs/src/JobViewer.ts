@@ -8,12 +8,14 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Session } from "spillway/Session"
 import type { SessionOptions } from "spillway/SessionOptions"
 import type { EventLog } from "./EventLog.js"
+import * as configured from "./internal/configured.js"
 import * as viewer from "./internal/viewer.js"
 import type { JobRunner } from "./JobRunner.js"
 import type { JobStore } from "./JobStore.js"
@@ -44,6 +46,24 @@ export interface Options {
 export const defaults = Object.freeze({ finalGrace: 500, behindEventsMax: 1024 })
 
 /**
+ * What can be configured, under the names of the options: `autoStart`, `finalGrace` and `behindEventsMax`. What is not
+ * configured keeps its default. Use `Config.nested` for a prefix.
+ *
+ * **Errors** `ConfigError`, naming the key, when a value cannot be read or is not usable.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config: Config.Config<Omit<Options, "since">> = Config.map(
+  Config.all([
+    configured.byKeys(["autoStart"] as const, Config.literal("pending", "never")),
+    configured.byKeys(["finalGrace"] as const, configured.period),
+    configured.byKeys(["behindEventsMax"] as const, configured.count)
+  ]),
+  (parts) => configured.given<Omit<Options, "since">>(parts)
+)
+
+/**
  * Options of sessions that view jobs: idle after 30 s. With `pongs` a client that answers pings is never idle, however
  * silent the job; with `events` only messages count, so that viewers of a silent job are closed (1001).
  *
@@ -58,9 +78,13 @@ export const sessionOptions = (idlePolicy: "pongs" | "events" = "pongs"): Sessio
 /**
  * Handler of a session that views a job.
  *
- * **Details.** Events are `important`, lines of text `bulk`, `connected`, errors and the terminal event and state
- * `critical`; of several queued states the latest is sent. Events leave in the order of the log. The session is closed with
- * 1000 when the job has ended, 1008 when there is none, 1011 when the log cannot be read or the job not be started.
+ * **Details.** Events are `important`, lines of text `bulk` where the client does not keep up, `connected`, errors and the
+ * terminal event and state `critical`; of several queued states the latest is sent. Events leave in the order of the log, and
+ * none is evicted for another one. The session is closed with 1000 when the job has ended, 1008 when there is none, 1011 when
+ * the log cannot be read or the job not be started.
+ *
+ * **Cost.** A viewer whose client keeps up shares everything with the others: an event is encoded once for all of them, and
+ * offered to each without a step of its fiber.
  *
  * **Suspension and interruption.** Runs until the job has ended. Interrupted, when the client has gone, it releases its
  * place in the log; the job goes on.

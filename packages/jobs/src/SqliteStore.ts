@@ -7,11 +7,14 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as configured from "./internal/configured.js"
 import * as client from "./internal/sqliteClient.js"
 import * as sqlStore from "./internal/sqlStore.js"
 import { type StoreFailed, StoreLocked } from "./JobError.js"
@@ -86,3 +89,33 @@ export const make = (options: Options): Effect.Effect<JobStoreShape, StoreFailed
  */
 export const layer = (options: Options): Layer.Layer<JobStore, StoreFailed | StoreLocked> =>
   Layer.scoped(JobStore, make(options))
+
+/**
+ * The options as configuration. The keys are their names: `path` has to be there, what else is not keeps its default. Use
+ * `Config.nested` for a prefix.
+ *
+ * @since 0.1.0
+ * @category configuration
+ */
+export const config: Config.Config<Options> = Config.map(
+  Config.all([
+    Config.all({ path: Config.nonEmptyString("path") }),
+    configured.byKeys(["synchronous"] as const, Config.literal("normal", "full")),
+    configured.byKeys(["driver"] as const, Config.literal("libsql", "node")),
+    configured.byKeys(["lockTimeout"] as const, configured.period)
+  ]),
+  (parts) => configured.given<Options>(parts)
+)
+
+/**
+ * The store in a file as a layer, with options from configuration.
+ *
+ * **Errors** `ConfigError`, naming the key, when a value is missing, cannot be read or is not usable.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  options: Config.Config<Options> = config
+): Layer.Layer<JobStore, StoreFailed | StoreLocked | ConfigError.ConfigError> =>
+  Layer.unwrapEffect(Effect.map(options, layer))

@@ -22,7 +22,8 @@ export * as EventLog from "./EventLog.js"
 export * as Job from "./Job.js"
 
 /**
- * Jobs over HTTP: an `HttpApi` group with its handlers. A typed client and an OpenAPI page come with it.
+ * Jobs over HTTP: an `HttpApi` group with its handlers. A typed client comes with it, and its OpenAPI description, which is
+ * served at `openapi.json` below the prefix.
  *
  * @since 0.1.0
  */
@@ -50,8 +51,8 @@ export * as JobError from "./JobError.js"
 export * as JobEvent from "./JobEvent.js"
 
 /**
- * The metrics of jobs, as Effect metrics of the process. Labels come from closed sets, so the number of series depends on
- * no traffic.
+ * The metrics of jobs, as Effect metrics of the process. Labels come from closed sets, or are a `Label`, which cannot be made
+ * from traffic: the number of series depends on the program only.
  *
  * @since 0.1.0
  */

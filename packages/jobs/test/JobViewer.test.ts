@@ -5,9 +5,11 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { vi } from "vitest"
 import type * as Job from "../src/Job.js"
 import { StoreFailed } from "../src/JobError.js"
 import * as JobViewer from "../src/JobViewer.js"
+import type * as JobWire from "../src/JobWire.js"
 import { node, Work, type World, world } from "./runnerSupport.js"
 import { seqsOf, statesOf, viewing } from "./viewerSupport.js"
 
@@ -309,6 +311,86 @@ describe("a viewer", () => {
         const all = seqsOf(yield* fast.frames)
         assert.deepStrictEqual(all, upTo(all.length))
         assert.strictEqual(all.length, Option.getOrThrow(yield* at.store.get(id)).state.seq)
+      })
+    ))
+
+  it.effect("shares with all other viewers what it is sent: each event and each state is encoded once for 30 of them", () =>
+    world((at) =>
+      Effect.gen(function*() {
+        const encode = vi.spyOn(JSON, "stringify")
+        yield* Effect.addFinalizer(() => Effect.sync(() => encode.mockRestore()))
+        const { log, runner, view } = yield* rig(at, (_, job) =>
+          Effect.gen(function*() {
+            yield* Effect.sleep("1 seconds")
+            for (const n of upTo(20)) {
+              yield* job.emit(String(n))
+              yield* job.log(String(n))
+              yield* job.progress(n / 20)
+              yield* Effect.sleep("10 millis")
+            }
+            return ""
+          }))
+        const { id } = yield* runner.create(Work, "")
+        const viewers = yield* Effect.replicateEffect(view(id, { autoStart: "never" }), 30)
+        assert.strictEqual(log.stats.followers, 30)
+        encode.mockClear()
+        yield* advance("2 seconds")
+        const counts = new Map<string, number>()
+        for (const [value] of encode.mock.calls as ReadonlyArray<ReadonlyArray<Partial<JobWire.Frame> | null>>) {
+          if (value?.type === "event" || (value?.type === "state" && value.data?.status === "RUNNING")) {
+            counts.set(value.type, (counts.get(value.type) ?? 0) + 1)
+          }
+        }
+        assert.deepStrictEqual([...counts].sort(), [["event", 61], ["state", 20]])
+        for (const { client, frames } of viewers) {
+          const all = yield* frames
+          assert.deepStrictEqual(seqsOf(all), upTo(62))
+          const told = statesOf(all).filter(({ progress, status }) => status === "RUNNING" && progress > 0)
+          assert.deepStrictEqual(told.map(({ progress }) => progress), upTo(20).map((n) => n / 20))
+          assert.deepInclude(yield* client.ended, { code: 1000 })
+        }
+      })
+    ))
+
+  it.effect("gets what is appended together in its order, though its lanes have turns of their own (A072)", () =>
+    world((at) =>
+      Effect.gen(function*() {
+        const { runner, view } = yield* rig(at, (_, job) =>
+          Effect.gen(function*() {
+            yield* Effect.sleep("1 seconds")
+            // Urgent ones let one of the others through after eight.
+            const together = upTo(60).map((n) => n % 15 === 0 ? job.log(String(n)) : job.emit(String(n)))
+            yield* Effect.all(together, { concurrency: "unbounded" })
+            return ""
+          }))
+        const { id } = yield* runner.create(Work, "")
+        const { frames } = yield* view(id, { autoStart: "never" })
+        yield* advance("2 seconds")
+        assert.deepStrictEqual(seqsOf(yield* frames), upTo(62))
+      })
+    ))
+
+  it.effect("loses no event where the outbox holds less than a page, in what is replayed and in what comes (A077)", () =>
+    world((at) =>
+      Effect.gen(function*() {
+        const go = yield* Deferred.make<void>()
+        const work: Handler = (_, job) =>
+          Effect.gen(function*() {
+            const many = Effect.all(upTo(300).map((n) => job.emit(String(n))), { concurrency: "unbounded" })
+            yield* many
+            yield* Deferred.await(go)
+            yield* many
+            return ""
+          })
+        const { runner, view } = yield* rig(at, work, { ...JobViewer.sessionOptions(), outboxItemsMax: 10 })
+        const { id } = yield* runner.create(Work, "")
+        const { client, frames, session } = yield* view(id, {}, { bytesPerSecond: 100_000, capacityBytes: 1_000 })
+        yield* advance("5 seconds")
+        yield* Deferred.succeed(go, undefined)
+        yield* advance("5 seconds")
+        assert.deepStrictEqual(seqsOf(yield* frames), upTo(602))
+        assert.deepInclude(yield* client.ended, { code: 1000 })
+        assert.strictEqual(session.stats.lanes.important.evicted, 0)
       })
     ))
 })

@@ -2,13 +2,21 @@
  * The contract on PostgreSQL, and what a process that is paused in a transaction does to the others.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { afterAll, beforeAll } from "vitest"
+import * as EventLog from "../src/EventLog.js"
+import * as Job from "../src/Job.js"
+import * as JobRunner from "../src/JobRunner.js"
+import { JobStore } from "../src/JobStore.js"
 import * as PostgresStore from "../src/PostgresStore.js"
 import { contract } from "./contract.js"
 import { binariesFor, type PostgresServer, start } from "./postgresServer.js"
@@ -26,6 +34,47 @@ if (binaries !== undefined) {
   )
   const store = Layer.orDie(PostgresStore.layer(PgClient.PgClient)).pipe(Layer.provide(client))
   contract("store in PostgreSQL (A080)", store, { runs: 6 })
+
+  describe("a client that the application has already", () => {
+    const Note = Job.make("note", { input: Schema.String, event: Schema.String, output: Schema.String })
+    const handlers = [Job.handler(Note, (text) => Effect.succeed(text))]
+    // From the context, as any `SqlClient`: the very one that the application's own statements use.
+    const jobs = Layer.fresh(JobRunner.layer(handlers, { pollInterval: "20 millis" })).pipe(
+      Layer.provideMerge(EventLog.layer({ pollInterval: "20 millis" })),
+      Layer.provideMerge(PostgresStore.layer(SqlClient.SqlClient)),
+      Layer.provideMerge(client)
+    )
+
+    it.scopedLive("is the store's too: a job is created with what its transaction writes, or neither is", () =>
+      Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        const runner = yield* JobRunner.JobRunner
+        const { get } = yield* JobStore
+        yield* sql`CREATE TABLE orders (job TEXT)`
+        const order = (id: string) =>
+          Effect.zipLeft(sql`INSERT INTO orders VALUES (${id})`, runner.create(Note, "said", { id }))
+        const undone = sql.withTransaction(Effect.zipRight(order("undone"), Effect.fail("no" as const)))
+        assert.strictEqual(yield* Effect.flip(undone), "no")
+        yield* sql.withTransaction(order("done"))
+        const { state } = yield* runner.awaitEnd("done")
+        assert.deepStrictEqual([state.status, state.result], ["SUCCEEDED", "said"])
+        assert.isTrue(Option.isNone(yield* get("undone")))
+        assert.deepStrictEqual(yield* sql`SELECT job FROM orders`, [{ job: "done" }])
+      }).pipe(Effect.provide(jobs)))
+
+    it.scopedLive("is made from configuration, with a URL that is not printed", () =>
+      Effect.gen(function*() {
+        const { kind } = yield* JobStore
+        assert.strictEqual(kind, "postgres")
+      }).pipe(
+        Effect.provide(PostgresStore.layerConfig(({ url }) =>
+          Effect.map(Layer.build(PgClient.layer({ url })), Context.get(PgClient.PgClient))
+        )),
+        Effect.withConfigProvider(ConfigProvider.fromMap(
+          new Map([["url", `postgres://spillway@localhost/postgres?host=${encodeURIComponent(server.folder)}`]])
+        ))
+      ))
+  })
 
   /** As a process that is stopped between the two halves of a transaction: the rows are locked, and nothing follows. */
   const pausedIn = (sql: PgClient.PgClient, pause: Deferred.Deferred<void>, resume: Deferred.Deferred<void>) => {

@@ -3,6 +3,7 @@
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import * as HttpApiSwagger from "@effect/platform/HttpApiSwagger"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import { assert, describe, it } from "@effect/vitest"
@@ -26,7 +27,7 @@ const Count = Job.make("count", { input: Schema.Int, event: Schema.Int, output: 
 
 const served = (work: (to: number, job: Job.JobContext<number>) => Effect.Effect<number, unknown>) =>
   Effect.gen(function*() {
-    const api = yield* JobApi.httpApp("/api/tasks")
+    const api = yield* JobApi.httpApp("/api/tasks", { pages: HttpApiSwagger.layer({ path: "/api/tasks/docs" }) })
     const socket = Effect.flatMap(
       HttpRouter.schemaParams(Schema.Struct({ id: Schema.String, since: Schema.optional(Schema.NumberFromString) })),
       ({ id, since }) => WebSocketRoute.upgrade(JobViewer.handler(id, { since }))
@@ -151,6 +152,37 @@ describe("jobs over HTTP", () => {
       const rest = yield* Effect.flatMap(get(40), (response) => Effect.promise(() => response.text()))
       assert.deepStrictEqual(idsOf(rest), [41, 42])
       assert.strictEqual((yield* get(42)).status, 204)
+    }).pipe(Effect.provide(served(counting))))
+})
+
+describe("the description of the API", () => {
+  it.live("is served below the prefix with every endpoint and error, and beside it the pages that are asked for", () =>
+    Effect.gen(function*() {
+      const baseUrl = `http://127.0.0.1:${yield* port}/api/tasks`
+      const get = (path: string) =>
+        Effect.promise(() => fetch(`${baseUrl}/${path}`, { headers: { connection: "close" } }).then((it) => it.text()))
+      const spec = JSON.parse(yield* get("openapi.json")) as {
+        readonly paths: Readonly<Record<string, Readonly<Record<string, { readonly summary: string }>>>>
+      }
+      const found = Object.entries(spec.paths).flatMap(([path, methods]) =>
+        Object.entries(methods).map(([method, { summary }]) => {
+          assert.isAbove(summary.length, 5, path)
+          return `${method} ${path.replace("/api/tasks", "") || "/"}`
+        })
+      )
+      assert.sameMembers(found, [
+        "post /",
+        "get /",
+        "get /active",
+        "get /{id}",
+        "get /{id}/state",
+        "get /{id}/events",
+        "get /{id}/timeline",
+        "post /{id}/run",
+        "post /{id}/cancel",
+        "delete /{id}"
+      ])
+      assert.include(yield* get("docs"), "Lists jobs, newest first")
     }).pipe(Effect.provide(served(counting))))
 })
 

@@ -128,6 +128,8 @@ export interface Session {
   readonly pressure: boolean
   /** Whether the peer was seen to read slowly; independent of `pressure`. */
   readonly slow: boolean
+  /** Messages that wait in the outbox, as in `stats`, without making one. O(1). */
+  readonly queuedItems: number
   readonly stats: Stats
 
   /**

@@ -91,6 +91,7 @@ class Run {
     assert.isAtMost(stats.lanes.control.queued, options.controlItemsMax)
     assert.isAtMost(stats.queuedBytes, options.outboxBytesMax + options.controlBytesMax)
     assert.isAtMost(stats.inFlightBytes, 90_020)
+    assert.strictEqual(this.session.queuedItems, stats.queuedItems)
     const { chargedBytes, heldBytes } = this.rig.sessions.memory
     assert.strictEqual(chargedBytes, stats.queuedBytes + stats.inFlightBytes, "the ledger is charged what is there")
     assert.strictEqual(heldBytes === 0, stats.queuedItems === 0 || stats.queuedBytes === 0, "held while queued")

@@ -1,9 +1,22 @@
 /**
  * What followers of jobs share: for each followed job the tail of its log, and a bell. A channel exists while somebody
  * follows the job, so what is held here is bounded by the jobs that are followed.
+ *
+ * A follower is a place. The bell rings once for each batch, for all of them, and whoever stands at the same place is
+ * handed the very same page. One whose place the tail has left behind is back at the store: the tail waits for nobody.
  */
-import * as Effect from "effect/Effect"
-import type { JobEvent } from "../JobEvent.js"
+import * as Option from "effect/Option"
+import { isTerminal, type JobEvent } from "../JobEvent.js"
+
+/** Somebody who follows a job. */
+export interface Listener {
+  /** Place after which it waits for more; `undefined` while it does something else. */
+  readonly waitsAfter: number | undefined
+  /** The bell: something was appended, or the end of the log is known, or the job is gone. */
+  rung(): void
+  /** What others appended could not be looked for: it has to look itself, and to fail itself. */
+  doubt(): void
+}
 
 interface Limits {
   readonly tailItemsMax: number
@@ -13,14 +26,18 @@ interface Limits {
 }
 
 export class Channel {
-  followers = 0
-  /** Grows with whatever a follower has to look at. */
-  version = 0
   isForgotten = false
+  /** Place of the terminal event, once it is known. */
+  endSeq: number | undefined = undefined
+  /** Ends what looks for what other processes append. */
+  stopLooking: (() => void) | undefined = undefined
+  bytes = 0
   private tail: Array<JobEvent> = []
   private sizes: Array<number> = []
-  bytes = 0
-  private readonly waiters = new Set<() => void>()
+  private readonly listeners = new Set<Listener>()
+  /** The last page that somebody was handed, and the place before it. */
+  private shared: Option.Some<ReadonlyArray<JobEvent>> | undefined = undefined
+  private sharedAfter = -1
 
   constructor(private readonly limits: Limits) {}
 
@@ -28,9 +45,21 @@ export class Channel {
     return this.tail.length
   }
 
+  get followers(): number {
+    return this.listeners.size
+  }
+
   /** Place of the newest event in the tail. */
   get lastSeq(): number | undefined {
     return this.tail.at(-1)?.seq
+  }
+
+  join(listener: Listener): void {
+    this.listeners.add(listener)
+  }
+
+  leave(listener: Listener): void {
+    this.listeners.delete(listener)
   }
 
   push(event: JobEvent, byteLength: number): void {
@@ -40,6 +69,8 @@ export class Channel {
     this.tail.push(event)
     this.sizes.push(byteLength)
     this.bytes += byteLength
+    this.shared = undefined
+    if (isTerminal(event.kind)) this.endSeq = event.seq
     while (this.tail.length > this.limits.tailItemsMax || (this.bytes > this.limits.tailBytesMax && this.items > 1)) {
       this.tail.shift()
       this.bytes -= this.sizes.shift()!
@@ -47,7 +78,8 @@ export class Channel {
   }
 
   /** The next page after a place when the tail holds it, `undefined` when only the store does (or nobody). */
-  page(after: number): ReadonlyArray<JobEvent> | undefined {
+  page(after: number): Option.Some<ReadonlyArray<JobEvent>> | undefined {
+    if (this.shared !== undefined && this.sharedAfter === after) return this.shared
     const first = this.tail[0]
     if (first === undefined || after + 1 < first.seq) return undefined
     const begin = after + 1 - first.seq
@@ -58,26 +90,39 @@ export class Channel {
       if (end > begin && bytes > this.limits.pageBytesMax) break
       end++
     }
-    return end === begin ? undefined : this.tail.slice(begin, end)
+    if (end <= begin) return undefined
+    this.sharedAfter = after
+    const page = Option.some(this.tail.slice(begin, end))
+    this.shared = Option.isSome(page) ? page : undefined
+    return this.shared
+  }
+
+  /** The job has ended with the event at a place: nobody waits for another one. */
+  end(seq: number): void {
+    this.endSeq = seq
+    this.ring()
+  }
+
+  /** Whether the log is known to end at a place, or before it. */
+  isEnd(seq: number): boolean {
+    return this.endSeq !== undefined && seq >= this.endSeq
+  }
+
+  /** Lowest place after which somebody waits, `undefined` when nobody does. All who wait have read everything. */
+  get waitsAfter(): number | undefined {
+    let lowest: number | undefined = undefined
+    for (const { waitsAfter } of this.listeners) {
+      if (waitsAfter !== undefined && (lowest === undefined || waitsAfter < lowest)) lowest = waitsAfter
+    }
+    return lowest
   }
 
   ring(): void {
-    this.version++
-    const waiters = [...this.waiters]
-    this.waiters.clear()
-    for (const wake of waiters) wake()
+    for (const listener of this.listeners) listener.rung()
   }
 
-  /** Suspends until the bell has rung since `version` was read. */
-  awaitChange(version: number): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
-      if (this.version !== version) return resume(Effect.void)
-      const wake = (): void => resume(Effect.void)
-      this.waiters.add(wake)
-      return Effect.sync(() => {
-        this.waiters.delete(wake)
-      })
-    })
+  doubt(): void {
+    for (const listener of this.listeners) listener.doubt()
   }
 
   private clear(): void {
@@ -110,18 +155,24 @@ export class Channels {
     return this.all.get(jobId)
   }
 
-  open(jobId: string): Channel {
+  of(jobId: string): Channel {
     let channel = this.all.get(jobId)
     if (channel === undefined) {
       channel = new Channel(this.limits)
       this.all.set(jobId, channel)
     }
-    channel.followers++
     return channel
   }
 
-  close(jobId: string, channel: Channel): void {
-    if (--channel.followers === 0 && this.all.get(jobId) === channel) this.all.delete(jobId)
+  close(jobId: string, channel: Channel, listener: Listener): void {
+    channel.leave(listener)
+    if (channel.followers > 0) return
+    channel.stopLooking?.()
+    if (this.all.get(jobId) === channel) this.all.delete(jobId)
+  }
+
+  stopLooking(): void {
+    for (const channel of this.all.values()) channel.stopLooking?.()
   }
 
   /** The job is gone: its followers look, and one that comes later gets a channel of its own. */
@@ -130,6 +181,7 @@ export class Channels {
     if (channel === undefined) return
     this.all.delete(jobId)
     channel.isForgotten = true
+    channel.stopLooking?.()
     channel.ring()
   }
 }

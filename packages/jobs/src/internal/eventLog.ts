@@ -1,4 +1,4 @@
-/** The log on a store: one fiber commits, readers pull. */
+/** The log on a store: one fiber commits, and rings once for each job in the batch. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -8,8 +8,8 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { InvalidOption } from "spillway/SpillwayError"
 import type { EventLogShape, Options, Reader, Resolved, Stats } from "../EventLog.js"
-import type { AppendError, ReadError } from "../JobError.js"
-import { AppendQueueFull, EventTooLarge, JobNotFound, StoreFailed } from "../JobError.js"
+import type { AppendError } from "../JobError.js"
+import { AppendQueueFull, EventTooLarge, StoreFailed } from "../JobError.js"
 import * as JobEvent from "../JobEvent.js"
 import * as JobState from "../JobState.js"
 import type { Appended, AppendRequest, JobStoreShape } from "../JobStore.js"
@@ -19,76 +19,10 @@ import { type Channel, Channels } from "./channels.js"
 import * as check from "./check.js"
 import * as metrics from "./jobMetrics.js"
 import { byteLengthOf } from "./plan.js"
+import { ReaderImpl } from "./reader.js"
 
 const closed = new StoreFailed({ operation: "append", why: "closed" })
 const late = new StoreFailed({ operation: "append", why: "timeout" })
-
-class ReaderImpl implements Reader {
-  private isOver = false
-  /** Whether the store may know more than the tail: at the beginning, say that the log ends at this very place. */
-  private isSuspicious = true
-
-  constructor(
-    private readonly log: LogImpl,
-    private readonly jobId: string,
-    private readonly channel: Channel,
-    public seq: number
-  ) {}
-
-  get behind(): number {
-    return Math.max(0, (this.channel.lastSeq ?? 0) - this.seq)
-  }
-
-  private give(page: ReadonlyArray<JobEvent.JobEvent>): Option.Option<ReadonlyArray<JobEvent.JobEvent>> {
-    const last = page.at(-1)!
-    this.seq = last.seq
-    this.isOver = JobEvent.isTerminal(last.kind)
-    return Option.some(page)
-  }
-
-  readonly next: Effect.Effect<Option.Option<ReadonlyArray<JobEvent.JobEvent>>, ReadError> = Effect.suspend(() => {
-    if (this.isOver) return Effect.succeedNone
-    const { channel, jobId, log, seq } = this
-    if (channel.isForgotten) return Effect.fail(new JobNotFound({ jobId }))
-    // Read before the store is: what is appended meanwhile changes it.
-    const { version } = channel
-    const page = channel.page(seq)
-    if (page !== undefined) return Effect.succeed(this.give(page))
-    // Caught up with the tail: the bell rings for whatever this process appends.
-    if (channel.lastSeq === seq && !this.isSuspicious) return Effect.zipRight(this.wait(version), this.next)
-    this.isSuspicious = false
-    return Effect.flatMap(log.read(jobId, seq), (stored) => {
-      if (stored.length > 0) return Effect.succeed(this.give(stored))
-      return Effect.zipRight(Effect.zipRight(this.checkEnd, this.wait(version)), this.next)
-    })
-  })
-
-  /** Waits for the bell; where other processes write, not longer than until the next look into the store. */
-  private wait(version: number): Effect.Effect<void> {
-    const rung = this.channel.awaitChange(version)
-    if (!this.log.store.isShared) return rung
-    const look = Effect.map(Effect.sleep(this.log.options.pollInterval), () => {
-      this.isSuspicious = true
-    })
-    return Effect.raceFirst(rung, look)
-  }
-
-  /** Nothing is stored after the place: perhaps nothing ever will be. */
-  private readonly checkEnd: Effect.Effect<void, ReadError> = Effect.suspend(() =>
-    Effect.flatMap(
-      this.log.store.get(this.jobId),
-      Option.match({
-        onNone: () => Effect.fail(new JobNotFound({ jobId: this.jobId })),
-        onSome: ({ state }) =>
-          Effect.sync(() => {
-            if (!JobState.isTerminal(state.status) || state.seq > this.seq) return
-            this.isOver = true
-            this.channel.ring()
-          })
-      })
-    )
-  )
-}
 
 class LogImpl implements EventLogShape {
   readonly queue: AppendQueue
@@ -166,6 +100,7 @@ class LogImpl implements EventLogShape {
         this.checkIdle()
         if (Exit.isSuccess(exit)) return this.publish(batch, exit.value)
         this.failedCommits++
+        metrics.failedCommits.unsafeUpdate(1, [])
         for (const { settle } of batch) settle(Effect.failCause(exit.cause))
       })
     )
@@ -217,20 +152,75 @@ class LogImpl implements EventLogShape {
   }
 
   reader(jobId: string, after: number): Effect.Effect<Reader, never, Scope.Scope> {
-    return Effect.map(
-      Effect.acquireRelease(
+    return Effect.acquireRelease(
+      Effect.suspend(() => {
+        metrics.followers.unsafeModify(1, [])
+        const channel = this.channels.of(jobId)
+        const reader = new ReaderImpl(this, jobId, channel, after)
+        channel.join(reader)
+        const isAlone = channel.stopLooking === undefined && this.store.isShared
+        return Effect.as(isAlone ? this.startLooking(jobId, channel) : Effect.void, reader)
+      }),
+      (reader) =>
         Effect.sync(() => {
-          metrics.followers.unsafeModify(1, [])
-          return this.channels.open(jobId)
-        }),
-        (channel) =>
-          Effect.sync(() => {
-            metrics.followers.unsafeModify(-1, [])
-            this.channels.close(jobId, channel)
-          })
-      ),
-      (channel) => new ReaderImpl(this, jobId, channel, after)
+          metrics.followers.unsafeModify(-1, [])
+          this.channels.close(jobId, reader.channel, reader)
+        })
     )
+  }
+
+  get(jobId: string) {
+    return this.store.get(jobId)
+  }
+
+  /** Looks, for all who follow a job together, for what other processes append to it. */
+  private startLooking(jobId: string, channel: Channel): Effect.Effect<void> {
+    const looks = Effect.forever(Effect.zipRight(Effect.sleep(this.options.pollInterval), this.look(jobId, channel)))
+    // A fiber inherits the mask of where it is forked, and this one is ended by interruption.
+    return Effect.map(Effect.forkDaemon(Effect.interruptible(looks)), (fiber) => {
+      channel.stopLooking = () => fiber.unsafeInterruptAsFork(fiber.id())
+    })
+  }
+
+  private look(jobId: string, channel: Channel): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const after = channel.waitsAfter
+      if (after === undefined) return Effect.void
+      return Effect.flatMap(
+        this.readOn(jobId, channel, after),
+        (last) => last > after ? Effect.void : this.lookForEnd(jobId, channel)
+      )
+    }).pipe(Effect.catchAll(() => Effect.sync(() => channel.doubt())))
+  }
+
+  /** Reads to the end of what is stored, and returns the last place. */
+  private readOn(jobId: string, channel: Channel, after: number): Effect.Effect<number, StoreFailed> {
+    return Effect.flatMap(this.read(jobId, after), (found) => {
+      const last = found.at(-1)
+      if (last === undefined) return Effect.succeed(after)
+      this.learn(channel, found)
+      return this.readOn(jobId, channel, last.seq)
+    })
+  }
+
+  private lookForEnd(jobId: string, channel: Channel): Effect.Effect<void, StoreFailed> {
+    return Effect.map(
+      this.store.get(jobId),
+      Option.match({
+        onNone: () => this.channels.forget(jobId),
+        onSome: ({ state }) => {
+          if (JobState.isTerminal(state.status)) channel.end(state.seq)
+        }
+      })
+    )
+  }
+
+  /** What another process has appended joins the tail, unless something newer was there first. */
+  private learn(channel: Channel, found: ReadonlyArray<JobEvent.JobEvent>): void {
+    for (const event of found) {
+      if (event.seq > (channel.lastSeq ?? 0)) channel.push(event, byteLengthOf(JSON.stringify(event.data ?? null)))
+    }
+    channel.ring()
   }
 
   forget(jobId: string): Effect.Effect<void> {
@@ -271,6 +261,7 @@ class LogImpl implements EventLogShape {
     }).pipe(
       Effect.zipRight(Effect.sync(() => {
         loop.unsafeInterruptAsFork(loop.id())
+        this.channels.stopLooking()
         for (const { settle } of this.queue.take(Infinity)) settle(Effect.fail(closed))
       }))
     )

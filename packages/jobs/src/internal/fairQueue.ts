@@ -7,6 +7,9 @@ export class FairQueue {
   private readonly turns = new Map<string, Set<string>>()
   private readonly turnOf = new Map<string, string>()
 
+  /** `noted` is told of each job that comes or goes. */
+  constructor(private readonly noted: (change: 1 | -1) => void = () => {}) {}
+
   get size(): number {
     return this.turnOf.size
   }
@@ -19,6 +22,7 @@ export class FairQueue {
   add(jobId: string, turn: string): boolean {
     if (this.turnOf.has(jobId)) return false
     this.turnOf.set(jobId, turn)
+    this.noted(1)
     const jobs = this.turns.get(turn)
     if (jobs === undefined) this.turns.set(turn, new Set([jobId]))
     else jobs.add(jobId)
@@ -29,6 +33,7 @@ export class FairQueue {
     const turn = this.turnOf.get(jobId)
     if (turn === undefined) return false
     this.turnOf.delete(jobId)
+    this.noted(-1)
     const jobs = this.turns.get(turn)!
     jobs.delete(jobId)
     if (jobs.size === 0) this.turns.delete(turn)
@@ -45,5 +50,9 @@ export class FairQueue {
       }
     }
     return undefined
+  }
+
+  clear(): void {
+    for (const jobId of [...this.turnOf.keys()]) this.remove(jobId)
   }
 }

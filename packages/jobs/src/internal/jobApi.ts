@@ -135,8 +135,22 @@ export const remove = (jobId: string) =>
 export const sseOf = (event: JobEvent): string =>
   `id: ${event.seq}\nevent: ${event.kind}\ndata: ${JSON.stringify(JobWire.fromEvent(event))}\n\n`
 
+const utf8 = new TextEncoder()
+
+/** Those who follow a job share its events, and so their encoded form. */
+const encoded = new WeakMap<JobEvent, Uint8Array>()
+
+const bytesOf = (event: JobEvent): Uint8Array => {
+  let bytes = encoded.get(event)
+  if (bytes === undefined) {
+    bytes = utf8.encode(sseOf(event))
+    encoded.set(event, bytes)
+  }
+  return bytes
+}
+
 /** A comment, so that whoever is between does not think the connection idle. */
-const heartbeat = ": still here\n\n"
+const heartbeat = utf8.encode(": still here\n\n")
 
 const heartbeatSeconds = 15
 
@@ -153,8 +167,8 @@ const eventStream = (record: JobRecord, since: number) =>
     if (isOver) return HttpServerResponse.empty({ status: 204 })
     const log = yield* EventLog
     const heartbeats = Stream.as(Stream.fromSchedule(Schedule.spaced(heartbeatSeconds * 1_000)), heartbeat)
-    const events = Stream.map(stream(record.id, since), sseOf).pipe(Stream.provideService(EventLog, log))
-    const body = Stream.encodeText(Stream.merge(events, heartbeats, { haltStrategy: "left" }))
+    const events = Stream.map(stream(record.id, since), bytesOf).pipe(Stream.provideService(EventLog, log))
+    const body = Stream.merge(events, heartbeats, { haltStrategy: "left" })
     return HttpServerResponse.stream(body, {
       contentType: "text/event-stream",
       headers: { "cache-control": "no-store", "x-accel-buffering": "no" }

@@ -20,6 +20,7 @@ import { within } from "./bounded.js"
 import * as check from "./check.js"
 import { FairQueue } from "./fairQueue.js"
 import { explain, idForm, randomId } from "./ids.js"
+import * as metrics from "./jobMetrics.js"
 import { type Ending, type Environment, Running } from "./running.js"
 
 interface Services {
@@ -33,7 +34,7 @@ const sweepJobsMax = 256
 
 class RunnerImpl implements JobRunnerShape {
   private readonly handlers: ReadonlyMap<string, Handler>
-  private readonly queue = new FairQueue()
+  private readonly queue = new FairQueue((change) => metrics.queued.unsafeModify(change, []))
   private readonly running = new Map<string, Running>()
   private readonly environment: Environment
   private readonly log: EventLogShape
@@ -367,6 +368,7 @@ class RunnerImpl implements JobRunnerShape {
     const { ackTimeout, shutdownGrace } = this.options
     return Effect.suspend(() => {
       this.isClosing = true
+      this.queue.clear()
       for (const loop of loops) loop.unsafeInterruptAsFork(loop.id())
       this.endAll({ _tag: "shutdown" })
       const over = Effect.zipRight(

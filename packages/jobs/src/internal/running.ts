@@ -195,7 +195,9 @@ export class Running {
         ackTimeout: withGrace ? ackTimeout : 0
       }),
       ({ stuck }) => {
-        if (stuck.length > 0) onStuck()
+        if (stuck.length === 0) return
+        metrics.stuck.unsafeUpdate(1, [])
+        onStuck()
       }
     )
   }

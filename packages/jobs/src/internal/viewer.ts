@@ -20,20 +20,48 @@ import * as JobWire from "../JobWire.js"
 
 const frameOf = (frame: JobWire.Frame): Frame.Frame => Frame.json(frame)
 
-/** Viewers of a job share the events of its tail, and so their encoded form. */
-const encoded = new WeakMap<JobEvent.JobEvent, Frame.Frame>()
-
-const eventFrame = (event: JobEvent.JobEvent): Frame.Frame => {
-  let frame = encoded.get(event)
-  if (frame === undefined) {
-    frame = frameOf({ type: "event", data: JobWire.fromEvent(event) })
-    encoded.set(event, frame)
-  }
-  return frame
-}
-
 const laneOf = (kind: JobEvent.Kind): Lane =>
   JobEvent.isTerminal(kind) ? "critical" : kind === "LOG" ? "bulk" : "important"
+
+/**
+ * What a viewer sends of one event, made by the first one that needs it: viewers of a job share the events of its tail, and
+ * so their frames. The state after an event is the same for whoever has seen all that came before.
+ */
+class Sent {
+  private readonly important: Message.Message
+  private other: Message.Message | undefined = undefined
+  private stateAfter: JobState.JobState | undefined = undefined
+  private stateMessage: Message.Message | undefined = undefined
+
+  constructor(private readonly event: JobEvent.JobEvent) {
+    this.important = Message.fromFrame(frameOf({ type: "event", data: JobWire.fromEvent(event) }))
+  }
+
+  /** An event has but one lane besides `important`. */
+  in(lane: Lane): Message.Message {
+    if (lane === "important") return this.important
+    return this.other ??= Message.fromFrame(this.important.frame, { lane })
+  }
+
+  after(state: JobState.JobState): JobState.JobState {
+    return this.stateAfter ??= JobState.step(state, this.event) ?? state
+  }
+
+  telling(state: JobState.JobState): Message.Message {
+    return this.stateMessage ??= stateMessage(this.event.jobId, state)
+  }
+}
+
+const shared = new WeakMap<JobEvent.JobEvent, Sent>()
+
+const sentOf = (event: JobEvent.JobEvent): Sent => {
+  let sent = shared.get(event)
+  if (sent === undefined) {
+    sent = new Sent(event)
+    shared.set(event, sent)
+  }
+  return sent
+}
 
 const critical = (frame: JobWire.Frame): Message.Message => Message.fromFrame(frameOf(frame), { lane: "critical" })
 
@@ -62,9 +90,29 @@ class View {
       this.reader.next,
       Option.match({
         onNone: () => this.end,
-        onSome: (page) => Effect.zipRight(this.send(this.wanted(page)), this.follow)
+        onSome: (page) => Effect.zipRight(Effect.zipRight(this.send(this.wanted(page)), this.live), this.follow)
       })
     )
+  )
+
+  /**
+   * As long as its client takes everything at once, a viewer costs no step of a fiber: what is appended is offered where
+   * it is appended. It takes nothing while anything waits, so no more than a page is queued. All of it is `important`, since
+   * lanes overtake each other and nobody waits here; and the end is a matter of its fiber, which does.
+   */
+  private readonly live: Effect.Effect<void> = Effect.suspend(() =>
+    this.reader.live((events) => {
+      if (this.session.queuedItems > 0) return 0
+      let taken = 0
+      for (const event of events) {
+        if (JobEvent.isTerminal(event.kind) || this.session.pressure) break
+        if (this.session.unsafeOffer(sentOf(event).in("important"))._tag === "Rejected") break
+        taken++
+        const told = this.show(event)
+        if (told !== undefined) this.session.unsafeOffer(told)
+      }
+      return taken
+    })
   )
 
   /** Without the lines of text of a client that is far behind what happens now. What was there when it came, it gets. */
@@ -76,24 +124,38 @@ class View {
 
   /**
    * Sends a page in its order. Messages of one lane stay in order by themselves; where the lane changes, and at the end of
-   * the page, it waits until the last one has left: so at most a page is queued, and no event overtakes another.
+   * the page, it waits until the last one has left: so at most a page is queued, and no event overtakes another. It waits
+   * as well where the outbox is nearly full, which would otherwise make room at the cost of events.
    */
   private send(page: ReadonlyArray<JobEvent.JobEvent>): Effect.Effect<void> {
-    return Effect.forEach(page, (event, index) => {
-      const next = page[index + 1]
-      const lane = this.lane(event)
-      const message = Message.fromFrame(eventFrame(event), { lane })
-      const isLast = next === undefined || this.lane(next) !== lane
-      const sent: Effect.Effect<unknown> = !isLast
-        ? this.session.send(message)
-        : JobEvent.isTerminal(event.kind)
-        ? Effect.timeoutOption(this.session.deliver(message), this.settings.finalGraceMillis)
-        : next !== undefined && JobEvent.isTerminal(next.kind)
-        // The grace is for all that is left together.
-        ? Effect.timeoutOption(this.session.deliver(message), this.settings.finalGraceMillis / 2)
-        : this.session.deliver(message)
-      return Effect.zipRight(sent, this.show(event))
-    }, { discard: true })
+    return Effect.forEach(page, (event, index) =>
+      Effect.suspend(() => {
+        const next = page[index + 1]
+        // Behind what was offered live the first one waits in the same lane.
+        const isBehind = index === 0 && this.session.queuedItems > 0
+        const lane = isBehind ? "important" : this.lane(event)
+        const isLast = isBehind || next === undefined || this.lane(next) !== lane || this.session.pressure
+        const sent = this.offer(event, sentOf(event).in(lane), isLast, next)
+        return Effect.flatMap(sent, () => {
+          const told = this.show(event)
+          return told === undefined ? Effect.void : this.session.send(told)
+        })
+      }), { discard: true })
+  }
+
+  /** Offers an event, and waits until the last one of a run has left; the grace is for all that is left together. */
+  private offer(
+    event: JobEvent.JobEvent,
+    message: Message.Message,
+    isLast: boolean,
+    next: JobEvent.JobEvent | undefined
+  ): Effect.Effect<unknown> {
+    const { finalGraceMillis } = this.settings
+    if (!isLast) return this.session.send(message)
+    const left = this.session.deliver(message)
+    if (JobEvent.isTerminal(event.kind)) return Effect.timeoutOption(left, finalGraceMillis)
+    const isNearlyOver = next !== undefined && JobEvent.isTerminal(next.kind)
+    return isNearlyOver ? Effect.timeoutOption(left, finalGraceMillis / 2) : left
   }
 
   /** What is replayed needs no order of urgency, so that it takes no waiting but that for each page. */
@@ -101,15 +163,14 @@ class View {
     return seq <= this.record.state.seq && !JobEvent.isTerminal(kind) ? "important" : laneOf(kind)
   }
 
-  private show(event: JobEvent.JobEvent): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (event.seq <= this.state.seq) return Effect.void
-      this.state = JobState.step(this.state, event) ?? this.state
-      const isTerminal = JobState.isTerminal(this.state.status)
-      if (isTerminal || !JobState.isVisibleChange(this.shown, this.state)) return Effect.void
-      this.shown = this.state
-      return Effect.asVoid(this.session.send(stateMessage(this.record.id, this.state)))
-    })
+  /** The state after an event, if the client is to be told of it now. */
+  private show(event: JobEvent.JobEvent): Message.Message | undefined {
+    if (event.seq <= this.state.seq) return undefined
+    this.state = sentOf(event).after(this.state)
+    const isTerminal = JobState.isTerminal(this.state.status)
+    if (isTerminal || !JobState.isVisibleChange(this.shown, this.state)) return undefined
+    this.shown = this.state
+    return sentOf(event).telling(this.state)
   }
 
   private readonly end: Effect.Effect<void> = Effect.suspend(() =>

@@ -105,6 +105,9 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
   get slow(): boolean {
     return this.writer.slow.isSlow
   }
+  get queuedItems(): number {
+    return this.writer.outbox.queue.queuedItems
+  }
   get stats(): Session.Stats {
     return stats(this)
   }
