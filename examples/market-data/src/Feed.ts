@@ -10,6 +10,7 @@
  * Publishing is a loop of synchronous offers and waits for nobody. So what is bounded has an end: a client that is behind by
  * more fills than its outbox has room for loses its session, not a fill. It comes again with the number of its last one.
  */
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -48,8 +49,8 @@ export interface FeedShape {
   /** So many changes of the market, at once. */
   readonly publish: (count: number) => Effect.Effect<void>
   /**
-   * Makes the session a member until the scope closes: welcomed, with every fill that it missed and the last price and depth
-   * of each symbol, and from there on with all that is published.
+   * Makes the session a member until the scope closes: welcomed, with the last price and depth of each symbol, every fill
+   * that it missed, and from there on all that is published. Suspends while it is being sent more missed fills than may wait.
    */
   readonly join: (
     session: Session.Session,
@@ -92,18 +93,26 @@ class Publisher {
   constructor(
     readonly market: Market,
     readonly log: FillLog,
-    private readonly hub: Hub.HubShape,
+    readonly hub: Hub.HubShape,
+    readonly clock: Clock.Clock,
+    /** Nothing may be published between the fills that a session gets from the log and the first that it is sent. */
+    readonly lock: Effect.Semaphore,
     private readonly makeTick: MakeTick
   ) {
     this.topics = market.symbols.map((symbol) => ({ tick: tickTopic(symbol), depth: depthTopic(symbol) }))
+    market.quotes.forEach((quote, index) => this.quote(index, quote, this.now))
   }
 
-  quote(index: number, quote: Quote, at: number): void {
-    this.hub.unsafePublish(this.topics[index]!.tick, this.makeTick({ _tag: "Tick", ...quote, at }))
-    this.counts.ticks++
+  get now(): number {
+    return this.clock.unsafeCurrentTimeMillis()
   }
 
-  change(at: number): void {
+  publish(count: number): void {
+    const at = this.now
+    for (let i = 0; i < count; i++) this.change(at)
+  }
+
+  private change(at: number): void {
     const { depth, index, quote, trade } = this.market.next()
     this.quote(index, quote, at)
     if (depth !== undefined) {
@@ -117,8 +126,13 @@ class Publisher {
     }
   }
 
+  private quote(index: number, quote: Quote, at: number): void {
+    this.hub.unsafePublish(this.topics[index]!.tick, this.makeTick({ _tag: "Tick", ...quote, at }))
+    this.counts.ticks++
+  }
+
   private readonly noteBehind = (session: Session.Session, outcome: Outcome.Outcome): void => {
-    if (outcome._tag === "QueuedEvicting") this.behind.add(session)
+    if (outcome._tag === "QueuedEvicting" && session.state === "open") this.behind.add(session)
   }
 }
 
@@ -132,51 +146,83 @@ const cut = (publisher: Publisher): Effect.Effect<void> =>
     return Effect.forEach(behind, (session) => session.close(tooFarBehind), { discard: true })
   })
 
-export const make = (makeTick: MakeTick = Protocol.Tick): Effect.Effect<
-  FeedShape,
-  InvalidOption,
-  Settings | Sessions
-> =>
+const publish = (publisher: Publisher, count: number): Effect.Effect<void> =>
+  publisher.lock.withPermits(1)(Effect.zipRight(Effect.sync(() => publisher.publish(count)), cut(publisher)))
+
+/**
+ * Offers fills behind the position, so many at most. When that is all of them the session gets the next ones as well;
+ * otherwise the last of them is returned, still to be sent.
+ */
+const catchUp = (publisher: Publisher, session: Session.Session, position: Position, itemsMax: number) =>
+  publisher.lock.withPermits(1)(Effect.gen(function*() {
+    const missed = yield* publisher.log.behind(position)
+    const isAll = missed.length <= itemsMax
+    const now = isAll ? missed : missed.slice(0, itemsMax - 1)
+    for (const fill of now) session.unsafeOffer(fill)
+    if (!isAll) return { last: missed[itemsMax - 1]!, after: position.after + itemsMax }
+    yield* publisher.hub.subscribe(session, [fillsTopic])
+  }))
+
+/** Outside of the lock it waits until the session has written what it got: the next ones may not have room before. */
+const replay = (
+  publisher: Publisher,
+  session: Session.Session,
+  position: Position,
+  itemsMax: number
+): Effect.Effect<void, FillsGone | TooManyTopics> =>
+  Effect.flatMap(catchUp(publisher, session, position, itemsMax), (more) =>
+    more === undefined
+      ? Effect.void
+      : Effect.flatMap(session.deliver(more.last), ({ _tag }) =>
+        _tag === "Sent"
+          ? replay(publisher, session, { feed: position.feed, after: more.after }, itemsMax)
+          : Effect.void))
+
+const join = (publisher: Publisher, session: Session.Session, wanted: Wanted, itemsMax: number) =>
   Effect.gen(function*() {
-    const { depthEvery, fillEvery, fillsKept, seed, symbols } = yield* Settings
-    const clock = yield* Effect.clock
-    const hub = yield* Hub.make({ policies })
-    const id = (yield* Random.nextIntBetween(0, 36 ** 6)).toString(36)
+    const { hub, log, market, now } = publisher
+    const position = wanted.position ?? { feed: log.feed, after: log.last }
+    yield* log.behind(position)
+    session.unsafeOffer(
+      Protocol.Welcome({
+        session: session.id,
+        feed: log.feed,
+        after: position.after,
+        symbols: market.symbols,
+        at: now
+      })
+    )
+    yield* hub.join(session)
+    yield* hub.subscribe(session, selectors(wanted.symbols))
+    yield* replay(publisher, session, position, itemsMax)
+  })
+
+export const make = (
+  makeTick: MakeTick = Protocol.Tick
+): Effect.Effect<FeedShape, InvalidOption, Settings | Sessions> =>
+  Effect.gen(function*() {
+    const { depthEvery, fillEvery, fillsKept, fillsQueued, seed, symbols } = yield* Settings
     const market = new Market({
       seed: seed ?? (yield* Random.nextIntBetween(0, 2 ** 31)),
       symbols,
       depthEvery,
       tradeEvery: fillEvery
     })
-    const publisher = new Publisher(market, new FillLog(id, fillsKept), hub, makeTick)
-    const openedAt = clock.unsafeCurrentTimeMillis()
-    market.quotes.forEach((quote, index) => publisher.quote(index, quote, openedAt))
-    // Between the fills that a session gets from the log and those that are published to it nothing may be published.
-    const lock = yield* Effect.makeSemaphore(1)
-
-    const join: FeedShape["join"] = (session, wanted) =>
-      Effect.gen(function*() {
-        const position = wanted.position ?? { feed: id, after: publisher.log.last }
-        const missed = yield* publisher.log.behind(position)
-        yield* hub.join(session)
-        const at = clock.unsafeCurrentTimeMillis()
-        session.unsafeOffer(
-          Protocol.Welcome({ session: session.id, feed: id, after: position.after, symbols: market.symbols, at })
-        )
-        for (const fill of missed) session.unsafeOffer(fill)
-        yield* hub.subscribe(session, [fillsTopic, ...selectors(wanted.symbols)])
-      })
-
+    const id = (yield* Random.nextIntBetween(0, 36 ** 6)).toString(36)
+    const publisher = new Publisher(
+      market,
+      new FillLog(id, fillsKept),
+      yield* Hub.make({ policies }),
+      yield* Effect.clock,
+      yield* Effect.makeSemaphore(1),
+      makeTick
+    )
     return {
       id,
       symbols: market.symbols,
-      publish: (count) =>
-        lock.withPermits(1)(Effect.suspend(() => {
-          const at = clock.unsafeCurrentTimeMillis()
-          for (let i = 0; i < count; i++) publisher.change(at)
-          return cut(publisher)
-        })),
-      join: (session, wanted) => lock.withPermits(1)(join(session, wanted)),
+      publish: (count) => publish(publisher, count),
+      // Half of what may wait, so that a session that has caught up is not at its bound.
+      join: (session, wanted) => join(publisher, session, wanted, Math.ceil(fillsQueued / 2)),
       quotes: Effect.sync(() => [...market.quotes]),
       stats: Effect.sync(() => ({ ...publisher.counts }))
     }

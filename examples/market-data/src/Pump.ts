@@ -28,6 +28,8 @@ export const layer: Layer.Layer<Pump, never, Feed | Settings> = Layer.scoped(
     const { updatesPerSecond } = yield* Settings
     const feed = yield* Feed
     const clock = yield* Effect.clock
+    // A pause waits for the step that is being published.
+    const lock = yield* Effect.makeSemaphore(1)
     let isPaused = false
     let lastAt = clock.unsafeCurrentTimeMillis()
     let due = 0
@@ -40,12 +42,14 @@ export const layer: Layer.Layer<Pump, never, Feed | Settings> = Layer.scoped(
       due -= count
       return count === 0 ? Effect.void : feed.publish(count)
     })
-    if (updatesPerSecond > 0) yield* Effect.forkScoped(Effect.repeat(step, Schedule.spaced(interval)))
+    if (updatesPerSecond > 0) {
+      yield* Effect.forkScoped(Effect.repeat(lock.withPermits(1)(step), Schedule.spaced(interval)))
+    }
     return {
       pause: (paused) =>
-        Effect.sync(() => {
+        lock.withPermits(1)(Effect.sync(() => {
           isPaused = paused
-        })
+        }))
     }
   })
 )

@@ -51,7 +51,8 @@ const table = {
   updatesPerSecond: whole("UPDATES_PER_SECOND", 20_000, "prices a second, over all symbols", 0, 1_000_000),
   depthEvery: whole("DEPTH_EVERY", 4, "each so manieth price comes with the depth of its symbol", 1, 1_000_000),
   fillEvery: whole("FILL_EVERY", 2_000, "each so manieth price comes with a fill", 1, 1_000_000),
-  fillsKept: whole("FILLS_KEPT", 1024, "fills that a client which comes again can still get", 1, 100_000),
+  fillsQueued: whole("FILLS_QUEUED", 1_000, "fills that may wait for one session; with more it is closed", 2, 10_000),
+  fillsKept: whole("FILLS_KEPT", 20_000, "fills that a client which comes again can still get", 1, 1_000_000),
   seed: setting(
     "SEED",
     undefined as number | undefined,
@@ -92,13 +93,13 @@ export const load: Effect.Effect<SettingsShape, ConfigError.ConfigError> = Effec
 const messageBytesMax = 512
 
 /**
- * Room for the last price and depth of every symbol, for all fills that a client can have missed, and for as many again: no
- * price is shed before that. So a session that is not cut has the last price of each symbol, now or when it has read on.
+ * Room for the last price and depth of every symbol beside the fills that may wait: no price is shed before there are more of
+ * those. So a session that is not closed has the last price of each symbol, now or when it has read on.
  */
 export const toSessionOptions = (
-  { deliveryDelay, fillsKept, sendTimeout, symbols }: SettingsShape
+  { deliveryDelay, fillsQueued, sendTimeout, symbols }: SettingsShape
 ): SessionOptions => {
-  const outboxItemsMax = 2 * symbols + 2 * fillsKept
+  const outboxItemsMax = 2 * symbols + fillsQueued
   return {
     outboxItemsMax,
     outboxBytesMax: outboxItemsMax * messageBytesMax,

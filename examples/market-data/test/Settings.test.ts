@@ -21,6 +21,11 @@ describe("settings", () => {
     }
   })
 
+  it("relations: what is kept for a client that was closed is more than what may wait for it", () => {
+    const { fillsKept, fillsQueued } = Either.getOrThrow(load())
+    assert.isAbove(fillsKept, 2 * fillsQueued)
+  })
+
   it("a value that does not fit is refused by the name of its key", () => {
     const wrong = { SYMBOLS: "0", SEED: "lucky", DELIVERY_DELAY: "0 seconds", CONTROL: "perhaps" }
     for (const [key, value] of Object.entries(wrong)) {
@@ -30,13 +35,13 @@ describe("settings", () => {
     }
   })
 
-  it("a session has room for the last price and depth of every symbol and for all fills that are kept", () => {
+  it("a session has room for the last price and depth of every symbol and for the fills that may wait", () => {
     for (const symbols of [1, 500, 2_000]) {
       const settings = Either.getOrThrow(load(["SYMBOLS", String(symbols)]))
       const { deliveryDelay, outboxItemsMax } = Either.getOrThrow(
         SessionOptions.resolve(Settings.toSessionOptions(settings))
       )
-      assert.isAbove(outboxItemsMax, 2 * symbols + settings.fillsKept)
+      assert.strictEqual(outboxItemsMax, 2 * symbols + settings.fillsQueued)
       assert.strictEqual(deliveryDelay, 50)
     }
   })
