@@ -180,18 +180,11 @@ const replay = (
 
 const join = (publisher: Publisher, session: Session.Session, wanted: Wanted, itemsMax: number) =>
   Effect.gen(function*() {
-    const { hub, log, market, now } = publisher
+    const { hub, log, now } = publisher
     const position = wanted.position ?? { feed: log.feed, after: log.last }
     yield* log.behind(position)
-    session.unsafeOffer(
-      Protocol.Welcome({
-        session: session.id,
-        feed: log.feed,
-        after: position.after,
-        symbols: market.symbols,
-        at: now
-      })
-    )
+    // By itself, and small: the ping behind it tells the session how long its link takes when nothing waits on it.
+    yield* session.deliver(Protocol.Welcome({ session: session.id, feed: log.feed, after: position.after, at: now }))
     yield* hub.join(session)
     yield* hub.subscribe(session, selectors(wanted.symbols))
     yield* replay(publisher, session, position, itemsMax)

@@ -39,7 +39,6 @@ export const Welcome = Message.define("Welcome", {
     /** Fills are numbered within a feed; another server, or the same one started again, has another. */
     feed: Schema.String,
     after: Count,
-    symbols: Schema.Array(Schema.String),
     at: Schema.Number
   },
   lane: "control"

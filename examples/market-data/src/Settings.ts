@@ -24,18 +24,14 @@ const setting = <A>(
   shown = String(fallback)
 ): Setting<A> => ({ key, fallback: shown, description, config: Config.withDefault(read(key), fallback) })
 
+const positive = (name: string): Config.Config<Duration.Duration> =>
+  Config.validate(Config.duration(name), {
+    message: "expected a duration that is not 0",
+    validation: (value) => Duration.toMillis(value) > 0
+  })
+
 const duration = (key: string, fallback: Duration.DurationInput, description: string) =>
-  setting(
-    key,
-    Duration.decode(fallback),
-    description,
-    (name) =>
-      Config.validate(Config.duration(name), {
-        message: "expected a duration that is not 0",
-        validation: (value) => Duration.toMillis(value) > 0
-      }),
-    String(fallback)
-  )
+  setting(key, Duration.decode(fallback), description, positive, String(fallback))
 
 const whole = (key: string, fallback: number, description: string, least: number, most: number) =>
   setting(key, fallback, description, (name) =>
@@ -60,10 +56,12 @@ const table = {
     (name) => Config.map(Config.option(Config.integer(name)), Option.getOrUndefined),
     "none"
   ),
-  deliveryDelay: duration(
+  deliveryDelay: setting(
     "DELIVERY_DELAY",
-    "50 millis",
-    "what is under way may delay what is newer by so much; the rest waits where it can be replaced"
+    Duration.millis(50),
+    "what is under way may delay what is newer by so much, the rest waits where it can be replaced; or off",
+    (name) => Config.orElse(Config.map(Config.literal("off")(name), () => Duration.infinity), () => positive(name)),
+    "50 millis"
   ),
   sendTimeout: duration("SEND_TIMEOUT", "10 seconds", "nothing has arrived for so long: closed with 4009"),
   sessionsMax: whole("SESSIONS_MAX", 1000, "sessions at a time; further upgrades get 503", 1, 100_000),
@@ -72,7 +70,8 @@ const table = {
   loadMbit: whole("LOAD_1M", 5, "clients of load with 1 Mbit/s", 0, 1_000),
   loadKbit: whole("LOAD_64K", 5, "clients of load with 64 kbit/s", 0, 1_000),
   loadStalled: whole("LOAD_STALLED", 5, "clients of load that stop reading until the end", 0, 1_000),
-  loadTime: duration("LOAD_TIME", "15 seconds", "how long load goes on")
+  loadWarmUp: duration("LOAD_WARM_UP", "10 seconds", "how long load goes on before it counts ages and rates"),
+  loadTime: duration("LOAD_TIME", "20 seconds", "how long load counts")
 }
 
 type Table = typeof table

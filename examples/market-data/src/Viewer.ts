@@ -36,7 +36,8 @@ export class Ages {
 export class Viewer {
   readonly prices = new Map<string, Tick>()
   readonly depths = new Map<string, Depth>()
-  readonly ages = new Ages()
+  /** Replaced by whoever wants to count from now on. */
+  ages = new Ages()
   ticksSeen = 0
   depthsSeen = 0
   fillsSeen = 0

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Sessions from "spillway/Sessions"
 import * as App from "./App.js"
+import * as Load from "./Load.js"
 import * as Protocol from "./Protocol.js"
 import * as Settings from "./Settings.js"
 
@@ -29,11 +30,20 @@ const serve = (settings: Settings.SettingsShape) =>
     )
   )
 
+const load = (settings: Settings.SettingsShape) =>
+  Effect.flatMap(Load.run(settings), (isRight) => isRight ? Effect.void : fail("not every client is right"))
+
+const commands = new Map<string, (settings: Settings.SettingsShape) => Effect.Effect<unknown, unknown>>([
+  ["serve", serve],
+  ["load", load]
+])
+
 const main = Effect.suspend((): Effect.Effect<unknown, unknown> => {
   const [name = "serve", ...others] = process.argv.slice(2)
   if (name === "--help" || name === "-h") return Console.log(Settings.help)
-  if (name !== "serve" || others.length > 0) return fail("what to do? see --help")
-  return Effect.flatMap(Effect.catchAll(Settings.load, (error) => fail(String(error))), serve)
+  const command = commands.get(name)
+  if (command === undefined || others.length > 0) return fail("what to do? see --help")
+  return Effect.flatMap(Effect.catchAll(Settings.load, (error) => fail(String(error))), command)
 })
 
 SpillwayServer.runMain(Effect.tapError(main, (error) => Console.error(String(error))), {

@@ -35,6 +35,12 @@ describe("settings", () => {
     }
   })
 
+  it("the delivery window can be switched off", () => {
+    const settings = Either.getOrThrow(load(["DELIVERY_DELAY", "off"]))
+    const options = Either.getOrThrow(SessionOptions.resolve(Settings.toSessionOptions(settings)))
+    assert.strictEqual(options.deliveryDelay, Infinity)
+  })
+
   it("a session has room for the last price and depth of every symbol and for the fills that may wait", () => {
     for (const symbols of [1, 500, 2_000]) {
       const settings = Either.getOrThrow(load(["SYMBOLS", String(symbols)]))

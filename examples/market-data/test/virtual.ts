@@ -30,6 +30,7 @@ export const settings: Settings.SettingsShape = {
   loadMbit: 1,
   loadKbit: 1,
   loadStalled: 1,
+  loadWarmUp: Duration.seconds(1),
   loadTime: Duration.seconds(1)
 }
 
