@@ -18,15 +18,13 @@ export interface Client {
 /** Connects, goes on where the viewer is, and closes with the scope, at once. */
 export const connect = (
   place: string,
-  viewer: Viewer,
-  options: { readonly symbols?: string } = {}
+  viewer: Viewer
 ): Effect.Effect<Client, ConnectFailed, Scope.Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const opened = yield* Deferred.make<void, ConnectFailed>()
     const closed = yield* Deferred.make<number>()
-    const symbols = options.symbols === undefined ? "" : `${viewer.query === "" ? "?" : "&"}symbols=${options.symbols}`
-    const url = `ws://${place}/ws${viewer.query}${symbols}`
+    const url = `ws://${place}/ws${viewer.query}`
     const socket = yield* Effect.acquireRelease(
       Effect.sync(() => new WebSocket(url, { perMessageDeflate: false, skipUTF8Validation: true })),
       (socket) => Effect.sync(() => socket.terminate())

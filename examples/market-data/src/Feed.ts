@@ -24,7 +24,7 @@ import type * as Session from "spillway/Session"
 import type { Sessions } from "spillway/Sessions"
 import type { InvalidOption, TooManyTopics } from "spillway/SpillwayError"
 import { FillLog, type FillsGone, type Position } from "./FillLog.js"
-import { Market, type Quote } from "./Market.js"
+import { type Depth, Market, type Quote, type Trade } from "./Market.js"
 import * as Protocol from "./Protocol.js"
 import { Settings } from "./Settings.js"
 
@@ -35,7 +35,9 @@ export interface Wanted {
 }
 
 export interface FeedStats {
+  /** Prices of the market, whether they were published or a later one in their place. */
   readonly ticks: number
+  /** Depths that were published. */
   readonly depths: number
   readonly fills: number
   /** Sessions that were behind by more fills than an outbox holds. */
@@ -46,8 +48,11 @@ export interface FeedShape {
   /** Fills are numbered within it. */
   readonly id: string
   readonly symbols: ReadonlyArray<string>
-  /** So many changes of the market, at once. */
-  readonly publish: (count: number) => Effect.Effect<void>
+  /**
+   * So many changes of the market, of which the last price and depth of each symbol go out: nobody could see those before,
+   * as nobody writes meanwhile. With a limit of offers the rest waits for the next time, where a later price takes its place.
+   */
+  readonly publish: (count: number, offersMax?: number) => Effect.Effect<void>
   /**
    * Makes the session a member until the scope closes: welcomed, with the last price and depth of each symbol, every fill
    * that it missed, and from there on all that is published. Suspends while it is being sent more missed fills than may wait.
@@ -88,6 +93,9 @@ class Publisher {
   readonly counts = { ticks: 0, depths: 0, fills: 0, cut: 0 }
   /** Sessions whose outbox is full of fills; prices went for the last one. */
   behind = new Set<Session.Session>()
+  /** By symbol, what is not published yet. A symbol that has a depth here has a price here. */
+  private readonly quotes = new Map<number, { readonly quote: Quote; readonly at: number }>()
+  private readonly depths = new Map<number, { readonly depth: Depth; readonly at: number }>()
   private readonly topics: ReadonlyArray<{ readonly tick: string; readonly depth: string }>
 
   constructor(
@@ -100,35 +108,50 @@ class Publisher {
     private readonly makeTick: MakeTick
   ) {
     this.topics = market.symbols.map((symbol) => ({ tick: tickTopic(symbol), depth: depthTopic(symbol) }))
-    market.quotes.forEach((quote, index) => this.quote(index, quote, this.now))
+    market.quotes.forEach((quote, index) => this.publishQuote(index, quote, this.now))
   }
 
   get now(): number {
     return this.clock.unsafeCurrentTimeMillis()
   }
 
-  publish(count: number): void {
+  /** Steps of the market: fills go out, prices and depths wait for `flush`, where a later one takes their place. */
+  advance(count: number): void {
     const at = this.now
-    for (let i = 0; i < count; i++) this.change(at)
+    for (let i = 0; i < count; i++) {
+      const { depth, index, quote, trade } = this.market.next()
+      this.quotes.set(index, { quote, at })
+      if (depth !== undefined) this.depths.set(index, { depth, at })
+      if (trade !== undefined) this.fill(trade, at)
+    }
+    this.counts.ticks += count
   }
 
-  private change(at: number): void {
-    const { depth, index, quote, trade } = this.market.next()
-    this.quote(index, quote, at)
-    if (depth !== undefined) {
-      this.hub.unsafePublish(this.topics[index]!.depth, Protocol.Depth({ ...depth, at }))
+  /** Publishes what waits, what has waited longest first, until so many offers are made. */
+  flush(offersMax: number): void {
+    let left = offersMax
+    for (const [index, { at, quote }] of this.quotes) {
+      if (left <= 0) return
+      this.quotes.delete(index)
+      left -= this.publishQuote(index, quote, at)
+      const waiting = this.depths.get(index)
+      if (waiting === undefined) continue
+      this.depths.delete(index)
+      const message = Protocol.Depth({ ...waiting.depth, at: waiting.at })
+      left -= this.hub.unsafePublish(this.topics[index]!.depth, message).sessions
       this.counts.depths++
     }
-    if (trade !== undefined) {
-      const fill = this.log.push((id) => Protocol.Fill({ id, ...trade, at }))
-      this.hub.unsafePublish(fillsTopic, fill, { each: this.noteBehind })
-      this.counts.fills++
-    }
   }
 
-  private quote(index: number, quote: Quote, at: number): void {
-    this.hub.unsafePublish(this.topics[index]!.tick, this.makeTick({ _tag: "Tick", ...quote, at }))
-    this.counts.ticks++
+  private publishQuote(index: number, quote: Quote, at: number): number {
+    const message = this.makeTick({ _tag: "Tick", ...quote, at })
+    return this.hub.unsafePublish(this.topics[index]!.tick, message).sessions
+  }
+
+  private fill(trade: Trade, at: number): void {
+    const fill = this.log.push((id) => Protocol.Fill({ id, ...trade, at }))
+    this.hub.unsafePublish(fillsTopic, fill, { each: this.noteBehind })
+    this.counts.fills++
   }
 
   private readonly noteBehind = (session: Session.Session, outcome: Outcome.Outcome): void => {
@@ -146,8 +169,12 @@ const cut = (publisher: Publisher): Effect.Effect<void> =>
     return Effect.forEach(behind, (session) => session.close(tooFarBehind), { discard: true })
   })
 
-const publish = (publisher: Publisher, count: number): Effect.Effect<void> =>
-  publisher.lock.withPermits(1)(Effect.zipRight(Effect.sync(() => publisher.publish(count)), cut(publisher)))
+const publish = (publisher: Publisher, count: number, offersMax: number): Effect.Effect<void> =>
+  publisher.lock.withPermits(1)(Effect.suspend(() => {
+    publisher.advance(count)
+    publisher.flush(offersMax)
+    return cut(publisher)
+  }))
 
 /**
  * Offers fills behind the position, so many at most. When that is all of them the session gets the next ones as well;
@@ -213,7 +240,7 @@ export const make = (
     return {
       id,
       symbols: market.symbols,
-      publish: (count) => publish(publisher, count),
+      publish: (count, offersMax = Infinity) => publish(publisher, count, offersMax),
       // Half of what may wait, so that a session that has caught up is not at its bound.
       join: (session, wanted) => join(publisher, session, wanted, Math.ceil(fillsQueued / 2)),
       quotes: Effect.sync(() => [...market.quotes]),

@@ -9,8 +9,8 @@ import * as Net from "node:net"
 
 const slice = "5 millis"
 
-/** What a link that was idle may pass at once. */
-const burstMillis = 20
+/** What a link that was idle, or that this process had no time for, may pass at once. */
+const burstMillis = 100
 
 class Connection {
   private budget = 0

@@ -10,12 +10,12 @@ import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import * as Client from "./Client.js"
+import { Follower } from "./Follower.js"
 import * as Link from "./Link.js"
 import * as ServerProcess from "./ServerProcess.js"
 import type { SettingsShape } from "./Settings.js"
 import * as Table from "./Table.js"
-import { Ages, Viewer } from "./Viewer.js"
+import { Ages, type Viewer } from "./Viewer.js"
 
 /** A kind of client: all of its connections go over such a link. */
 interface Kind {
@@ -32,49 +32,6 @@ const kindsOf = ({ loadFast, loadKbit, loadMbit, loadStalled }: SettingsShape): 
   { name: "64 kbit/s", clients: loadKbit, bytesPerSecond: 8_000 },
   { name: "stalled", clients: loadStalled, isStalled: true }
 ]
-
-/** One client over all of its connections: when one ends, the next goes on behind the last fill. */
-class Follower {
-  readonly viewer = new Viewer()
-  connections = 0
-  private client: Client.Client | undefined
-  private isStalled = false
-
-  constructor(private readonly place: string) {}
-
-  /** Never ends. A connection that the server refuses is tried again, as one that it closes is. */
-  readonly follow: Effect.Effect<never> = Effect.gen(this, function*() {
-    const client = yield* Client.connect(this.place, this.viewer)
-    this.connections++
-    this.client = client
-    yield* client.stall(this.isStalled)
-    yield* client.closed
-  }).pipe(
-    Effect.scoped,
-    Effect.ignore,
-    Effect.zipRight(Effect.sleep("200 millis")),
-    Effect.forever
-  )
-
-  stall(isStalled: boolean): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.isStalled = isStalled
-      return this.client?.stall(isStalled) ?? Effect.void
-    })
-  }
-
-  /** Prices that it does not have as they are. */
-  wrong({ quotes }: ServerProcess.Prices): number {
-    return quotes.filter(({ cents, n, symbol }) => {
-      const price = this.viewer.prices.get(symbol)
-      return price?.n !== n || price.cents !== cents
-    }).length
-  }
-
-  isRight(prices: ServerProcess.Prices): boolean {
-    return this.viewer.after === prices.fills && this.wrong(prices) === 0
-  }
-}
 
 interface Group {
   readonly kind: Kind
@@ -112,15 +69,17 @@ const watchMemory = (server: ServerProcess.ServerProcess) =>
 /** Time for the slow ones to read what they still have to get. */
 const settleMillisMax = 60_000
 
-const rowOf = (
-  { followers, kind }: Group,
-  prices: ServerProcess.Prices
-): Omit<Table.Row, "pricesPerSecond" | "ages"> => {
+/** What was counted between the warm-up and the pause. */
+type Counted = Pick<Table.Row, "pricesPerSecond" | "ages">
+
+const rowOf = ({ followers, kind }: Group, counted: Counted, prices: ServerProcess.Prices): Table.Row => {
   const viewers = followers.map(({ viewer }) => viewer)
   const of = (count: (viewer: Viewer) => number) => viewers.reduce((total, viewer) => total + count(viewer), 0)
   return {
     kind: kind.name,
     clients: kind.clients,
+    pricesPerSecond: counted.pricesPerSecond,
+    ages: counted.ages,
     fillsSeen: of(({ fillsSeen }) => fillsSeen),
     fillsMissed: of(({ fillsMissed }) => fillsMissed),
     fillsTwice: of(({ fillsTwice }) => fillsTwice),
@@ -154,16 +113,15 @@ export const run = (settings: SettingsShape) =>
     yield* server.pause
     const prices = yield* server.prices
     yield* Effect.forEach(followers, (follower) => follower.stall(false), { discard: true })
-    yield* until(() => followers.every((follower) => follower.isRight(prices))).pipe(
+    yield* until(() => followers.every((follower) => follower.isUpToDate(prices))).pipe(
       Effect.timeoutOption(settleMillisMax)
     )
     const settledMillis = (yield* Clock.currentTimeMillis) - endedAt
     const seconds = (endedAt - beganAt) / 1_000
-    const rows = groups.map((group, i): Table.Row => ({
-      ...rowOf(group, prices),
-      pricesPerSecond: (ticksAfter[i]! - ticksBefore[i]!) / seconds / Math.max(1, group.kind.clients),
-      ages: ages[i]!
-    }))
+    const rows = groups.map((group, i) => {
+      const each = (ticksAfter[i]! - ticksBefore[i]!) / seconds / Math.max(1, group.kind.clients)
+      return rowOf(group, { pricesPerSecond: each, ages: ages[i]! }, prices)
+    })
     yield* Console.log(Table.text(rows.filter(({ clients }) => clients > 0)))
     yield* Console.log(Table.serverLine({ before, after, end: yield* server.stats, seconds, memory: yield* memory }))
     yield* Console.log(`right ${settledMillis} ms after the feed paused: ${Table.holds(rows) ? "all" : "NOT ALL"}`)

@@ -7,11 +7,10 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as App from "../src/App.js"
-import * as Client from "../src/Client.js"
 import { Feed } from "../src/Feed.js"
+import { Follower } from "../src/Follower.js"
 import * as Link from "../src/Link.js"
 import type { SettingsShape } from "../src/Settings.js"
-import { Viewer } from "../src/Viewer.js"
 import { settings } from "./virtual.js"
 
 /** A server whose feed does nothing by itself. */
@@ -24,13 +23,14 @@ export const start = (change: Partial<SettingsShape> = {}) =>
     return { port: address._tag === "TcpAddress" ? address.port : 0, feed: Context.get(context, Feed) }
   })
 
-/** A client that has been welcomed, over a link of so many bytes a second or none. */
-export const connect = (port: number, bytesPerSecond?: number, viewer = new Viewer()) =>
+/** A client that has been welcomed, over a link of so many bytes a second or none. It comes again when it is closed. */
+export const connect = (port: number, bytesPerSecond?: number) =>
   Effect.gen(function*() {
     const link = bytesPerSecond === undefined ? { port } : yield* Link.make({ port, bytesPerSecond })
-    const client = yield* Client.connect(`127.0.0.1:${link.port}`, viewer)
-    yield* until(Effect.sync(() => viewer.welcome !== undefined))
-    return { ...client, viewer }
+    const follower = new Follower(`127.0.0.1:${link.port}`)
+    yield* Effect.forkScoped(follower.follow)
+    yield* until(Effect.sync(() => follower.viewer.welcome !== undefined))
+    return follower
   })
 
 /** Suspends until it holds; a test that waits for ever ends by its own timeout. */
