@@ -143,6 +143,29 @@ describe("fills", () => {
       })))
 })
 
+describe("a limit of offers", () => {
+  it.effect("what is left goes with the next ones, what has waited longest first, with a later price in its place", () =>
+    run({ settings: { depthEvery: 1_000_000 } }, (world) =>
+      Effect.gen(function*() {
+        const [a, b] = [yield* world.connect(), yield* world.connect()]
+        yield* world.feed.publish(1_000, 20)
+        yield* Settle.settle
+        const before = yield* stale(world.feed, yield* a.look)
+        assert.lengthOf(before, 40)
+        yield* world.feed.publish(1_000, 40)
+        yield* Settle.settle
+        const viewer = yield* a.look
+        // Ten more were published of those that waited, and none of those that did not.
+        assert.strictEqual(before.filter((symbol) => viewer.prices.get(symbol)!.n > 0).length, 20)
+        yield* world.publish(0)
+        for (const peer of [a, b]) {
+          yield* assertRight(world.feed, yield* peer.look)
+          // The openings, two limited turns, and in the end the 20 that still waited and the 10 that did again.
+          assert.strictEqual(peer.viewer.ticksSeen, 50 + 10 + 20 + 30)
+        }
+      })))
+})
+
 describe("the pump", () => {
   const pumped = (body: (world: World, pump: Pump.PumpShape) => Effect.Effect<void>) =>
     run({}, (world) =>
@@ -164,13 +187,15 @@ describe("the pump", () => {
       })
     ))
 
-  it.effect("does not publish while it pauses, and does not make up for it", () =>
+  it.effect("does not publish while it pauses and leaves nothing unpublished, and does not make up for it", () =>
     pumped((world, pump) =>
       Effect.gen(function*() {
+        const peer = yield* world.connect()
         yield* Settle.advance("100 millis")
         yield* pump.pause(true)
         yield* Settle.advance("500 millis")
         assert.strictEqual(yield* ticks(world), 2_000)
+        yield* assertRight(world.feed, yield* peer.look)
         yield* pump.pause(false)
         yield* Settle.advance("100 millis")
         assert.strictEqual(yield* ticks(world), 4_000)
