@@ -57,35 +57,42 @@ const compressedBinary = { binary: true, compress: true }
 const noSends: Array<number> = []
 
 export class WsConnection implements Connection, Watched {
+  // What every write looks at comes first, so that it lies together: with many connections all of it is cold.
+  private phase: Phase = Phase.Open
+  /** `ws` sends a close frame, or has: nothing may follow it. */
+  private hasAnswered = false
+  private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
+  private readonly gathering = new Gathering()
+  private readonly socket: Net.Socket
+  /** Identifies the last `uncork` that returned `false`. */
+  private clog = 0
+  private readonly ws: OwnedSocket
   private events: ConnectionEvents | undefined = undefined
   private held: Held | undefined = undefined
   /** How it ended. Set before `onClose` is called when messages have to be delivered first. */
   private end: ConnectionEnd | undefined = undefined
   /** What the peer broke, known before the socket is closed. */
   private violation: ConnectionEnd | undefined = undefined
-  private phase: Phase = Phase.Open
   private paused = true
   private closedHere = false
   private delivering = false
-  /** Identifies the last `uncork` that returned `false`. */
-  private clog = 0
   /** Where `ws` writes the frames (compression, masks): payload sizes of the sends whose callback is pending, and payload bytes taken. */
   private readonly sending: Array<number> = noSends
-  private readonly gathering = new Gathering()
   private compressedTaken = 0
   private readonly assembly: Assembly
   private readonly onData = (chunk: Uint8Array): void => {
     if (this.phase === Phase.Open && this.end === undefined) this.assembly.received(chunk, this.paused)
   }
-  private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
 
   /** In the role of the client frames are masked, which `ws` does: its callbacks say what was taken, as with compression. */
   constructor(
-    private readonly ws: OwnedSocket,
-    private readonly socket: Net.Socket,
+    ws: OwnedSocket,
+    socket: Net.Socket,
     assemblies: EqualDeadlines<Watched>,
     role: "server" | "client" = "server"
   ) {
+    this.ws = ws
+    this.socket = socket
     this.assembly = new Assembly(assemblies, this)
     if (role === "client" || ws.extensions.includes("permessage-deflate")) {
       this.sending = []
@@ -137,7 +144,8 @@ export class WsConnection implements Connection, Watched {
 
   /** While the connection is ending `write` has no effect, so that is not `true`: `onClose` follows, not `onFlushed`. */
   uncork(): boolean {
-    const isOpen = this.phase === Phase.Open && this.ws.readyState === WS.WebSocket.OPEN && this.socket.writable
+    // As `readyState` says it: `ws` ends the socket, or calls `close`.
+    const isOpen = this.phase === Phase.Open && !this.hasAnswered && this.socket.writable
     if (this.onSent !== undefined) this.socket.uncork()
     else if (isOpen) this.gathering.flush(this.socket)
     else this.gathering.clear()
@@ -264,6 +272,7 @@ export class WsConnection implements Connection, Watched {
 
   /** @internal */
   answered(code: number | undefined, reason: string | Buffer | undefined): void {
+    this.hasAnswered = true
     // In the next tick, when a broken rule is known as well.
     if (this.phase === Phase.Open) process.nextTick(closed, this, code ?? 1005, Buffer.from(reason as string ?? ""))
   }

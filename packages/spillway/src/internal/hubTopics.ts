@@ -23,15 +23,14 @@ export interface Limits {
 }
 
 class Member {
+  /** The last publication that was offered to it. */
+  stamp = 0
+  /** Of a session of ours: looked at before the session, which then nearly always is not. */
+  readonly outbox: SharingOutbox | undefined
   readonly topics = new Set<string>()
   prefixes: Set<string> | undefined = undefined
   /** Scopes that hold the membership. */
   holders = 1
-  /** The last publication that was offered to it. */
-  stamp = 0
-
-  /** Of a session of ours: looked at before the session, which then nearly always is not. */
-  readonly outbox: SharingOutbox | undefined
 
   constructor(readonly session: MemberSession) {
     this.outbox = session.writer?.outbox

@@ -42,23 +42,29 @@ const batchesPerPump = 16
 type ByLane = readonly [number, number, number, number]
 
 export class SessionWriter implements WindowedWriter {
+  // What every shared write looks at comes first, so that it lies together: with many sessions all of it is cold.
   readonly outbox: OutboxCore<Item>
+  private dirty = false
+  inFlight = false
+  /** The close frame is out, or about to be: nothing leaves the lanes any more. */
+  private stopped = false
+  linkAlive = true
+  readonly host: SessionHost
+  private readonly connection: Connection
+  sentBytes = 0
+  sends = 0
+  inFlightBytes = 0
+  /** What the ledger of all sessions was last told. */
+  private chargedBytes = 0
   readonly pressure: Pressure
   readonly slow: Slow
-  linkAlive = true
   /** Whether the hub sends only the latest of each topic that waits: set for a consumer that lags. */
   conflates = false
   private isThrottled = false
   /** No more offers: the outbox is being flushed, or was. */
   sealed = false
-  /** The close frame is out, or about to be: nothing leaves the lanes any more. */
-  private stopped = false
-  inFlight = false
   readonly window: DeliveryWindow | undefined
   unconfirmed = false
-  inFlightBytes = 0
-  sentBytes = 0
-  sends = 0
   sendMillisTotal = 0
   /** Messages by lane of a write that the kernel did not take at once, and of one that was lost with the link. */
   inFlightByLane: ByLane | undefined = undefined
@@ -69,15 +75,8 @@ export class SessionWriter implements WindowedWriter {
   lastShedLane: Lane.LaneIndex = 0
   lastShedReason: ShedReason | "rejected" = "rejected"
   lastShedAt = -1
-  /** What the ledger of all sessions was last told. */
-  private chargedBytes = 0
   private sendStartedAt = 0
-  private dirty = false
   private tracked: Array<Tracked> | undefined = undefined
-
-  readonly host: SessionHost
-  /** What is read for each write is kept here: the session itself is not looked at then. */
-  private readonly connection: Connection
 
   constructor(readonly owner: WriterOwner) {
     const { host } = owner
