@@ -7,7 +7,7 @@ import { Feed, type FeedShape, type MakeTick } from "../src/Feed.js"
 import * as Pump from "../src/Pump.js"
 import { Settings } from "../src/Settings.js"
 import type { Viewer } from "../src/Viewer.js"
-import { run, settings, type World } from "./virtual.js"
+import { type Options, run, settings, type World } from "./virtual.js"
 
 /** Symbols of which it does not have the last price. */
 const stale = (feed: FeedShape, viewer: Viewer) =>
@@ -59,28 +59,38 @@ describe("who joins", () => {
 
 describe("who is slow", () => {
   /** A client that stalls while prices move; what it has when it has read on. */
-  const stalledWhile = (makeTick: MakeTick | undefined) =>
-    run(makeTick === undefined ? {} : { makeTick }, (world) =>
+  const stalledWhile = (options: Options, rounds: number, count: number) =>
+    run(options, (world) =>
       Effect.gen(function*() {
         const peer = yield* world.connect()
         yield* peer.client.stall
-        for (let i = 0; i < 20; i++) yield* world.publish(400, "10 millis")
+        for (let i = 0; i < rounds; i++) yield* world.publish(count, "10 millis")
         yield* peer.client.unstall
         yield* Settle.advance("10 seconds")
         const viewer = yield* peer.look
-        return { viewer, stale: yield* stale(world.feed, viewer) }
+        const { cut } = yield* world.feed.stats
+        return { viewer, cut, stale: yield* stale(world.feed, viewer) }
       }))
 
-  it.effect("counter-test: without a key old prices wait before new ones, and the last ones of quiet symbols are shed", () =>
+  it.effect("has the last price of each symbol, and every fill once, when it has read on", () =>
     Effect.gen(function*() {
-      const { viewer: keyed, stale: none } = yield* stalledWhile(undefined)
-      const { viewer: naive, stale: some } = yield* stalledWhile(({ _tag, ...fields }) =>
-        Message.jsonOf({ _tag, ...fields })
-      )
-      assert.deepStrictEqual(none, [])
-      assert.deepInclude(keyed, { ticksBack: 0, fillsSeen: 160, fillsMissed: 0 })
-      assert.isAbove(some.length, 5)
-      assert.isBelow(keyed.ticksSeen, naive.ticksSeen)
+      const { cut, stale, viewer } = yield* stalledWhile({}, 20, 400)
+      assert.deepStrictEqual([cut, stale], [0, []])
+      assert.deepInclude(viewer, { ticksBack: 0, fillsSeen: 160, fillsMissed: 0, fillsTwice: 0 })
+    }))
+
+  it.effect("counter-test: without a key the last prices of quiet symbols are shed for old ones of busy symbols", () =>
+    Effect.gen(function*() {
+      // Prices alone, a few at a time, and room for one of each symbol.
+      const settings = { depthEvery: 1_000_000, fillEvery: 1_000_000, fillsQueued: 2 }
+      const makeTick: MakeTick = ({ _tag, ...fields }) => Message.jsonOf({ _tag, ...fields })
+      const keyed = yield* stalledWhile({ settings }, 200, 10)
+      const naive = yield* stalledWhile({ settings, makeTick }, 200, 10)
+      assert.deepStrictEqual([keyed.cut, naive.cut], [0, 0])
+      assert.deepStrictEqual(keyed.stale, [])
+      assert.isAbove(naive.stale.length, 3)
+      // And what it gets is mostly what nobody wants any more.
+      assert.isAbove(naive.viewer.ticksSeen, keyed.viewer.ticksSeen)
     }))
 })
 
@@ -111,11 +121,11 @@ describe("fills", () => {
       Effect.gen(function*() {
         yield* world.publish(500)
         const peer = yield* world.connect({ position: { feed: world.feed.id, after: 7 } }, {
-          toClient: { bytesPerSecond: 100_000 }
+          toClient: { bytesPerSecond: 300_000 }
         })
-        for (let i = 0; i < 20; i++) yield* world.publish(1, "10 millis")
+        for (let i = 0; i < 20; i++) yield* world.publish(1, "2 millis")
         assert.isBelow((yield* peer.look).fillsSeen, 500)
-        yield* Settle.advance("1 second")
+        yield* Settle.advance("300 millis")
         const viewer = yield* peer.look
         assert.strictEqual(viewer.fillsSeen, 513)
         yield* assertRight(world.feed, viewer)

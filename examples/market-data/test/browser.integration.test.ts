@@ -3,14 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
-import type { BrowserContext, Page } from "playwright-core"
-import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import type { Page } from "playwright-core"
+import { assert, describe, it } from "vitest"
 import * as Chromium from "../../gateway/test/chromium.js"
 import type { FeedShape } from "../src/Feed.js"
 import { run, start, until } from "./support.js"
-
-let browser: BrowserContext
-let profile: string
 
 const text = (page: Page, id: string) => Effect.promise(() => page.locator(`#${id}`).textContent())
 const attribute = (page: Page, id: string, name: string) =>
@@ -19,13 +16,21 @@ const attribute = (page: Page, id: string, name: string) =>
 const pointsOf = (page: Page, line: string) =>
   Effect.map(attribute(page, line, "points"), (points) => points!.split(" ").filter((point) => point !== ""))
 
-/** A page, and what it complains of. */
+/**
+ * A page, and what it complains of, in a browser of its own. That one is gone before the server is: it holds connections that
+ * it has not used, and a server that closes waits for those.
+ */
 const open = (port: number) =>
   Effect.gen(function*() {
-    const page = yield* Effect.acquireRelease(
-      Effect.promise(() => browser.newPage()),
-      (page) => Effect.promise(() => page.close())
+    const profile = yield* Effect.acquireRelease(
+      Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-market-"))),
+      (profile) => Effect.sync(() => Fs.rmSync(profile, { recursive: true, force: true }))
     )
+    const browser = yield* Effect.acquireRelease(
+      Effect.promise(() => Chromium.launch(profile)),
+      (browser) => Effect.promise(() => browser.close())
+    )
+    const page = yield* Effect.promise(() => browser.newPage())
     const errors: Array<string> = []
     page.on("pageerror", (error) => errors.push(error.message))
     page.on("console", (message) => message.type() === "error" && errors.push(message.text()))
@@ -55,16 +60,6 @@ const awaitLast = (page: Page, feed: FeedShape, index: number) =>
   }))
 
 describe.skipIf(!Chromium.isThere)("the page in a browser", () => {
-  beforeAll(async () => {
-    profile = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-market-"))
-    browser = await Chromium.launch(profile)
-  }, 90_000)
-
-  afterAll(async () => {
-    await browser?.close()
-    if (profile !== undefined) Fs.rmSync(profile, { recursive: true, force: true })
-  })
-
   it("draws the price and its own lag; when the feed pauses it shows the last price and has every fill", () =>
     run(Effect.gen(function*() {
       const { feed, port } = yield* start({ symbols: 5, updatesPerSecond: 1_000, fillEvery: 50 })

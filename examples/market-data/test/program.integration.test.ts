@@ -59,15 +59,6 @@ describe("the program", () => {
     assert.match(stdout, /^right \d+ ms after the feed paused: all$/m)
   })
 
-  it("says which setting it cannot read, and ends with 1", async () => {
-    const error = await program({ SYMBOLS: "none" }).then(
-      () => undefined,
-      (error: { code: number; stderr: string }) => error
-    )
-    assert.strictEqual(error?.code, 1)
-    assert.match(error?.stderr ?? "", /SYMBOLS/)
-  })
-
   it("SIGTERM drains the server, which ends with 0", async () => {
     const child = spawn(process.execPath, [main], { env: env({}), stdio: ["ignore", "pipe", "inherit"] })
     let stdout = ""
