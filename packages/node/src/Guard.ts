@@ -30,6 +30,7 @@ import * as Tls from "node:tls"
 import { InvalidOption } from "spillway/SpillwayError"
 import * as check from "./internal/check.js"
 import { Handshakes, unavailable } from "./internal/handshakes.js"
+import { Headless } from "./internal/headless.js"
 
 /**
  * Limits of a server. Everything that a peer can hold without having been authorised has one.
@@ -80,7 +81,8 @@ export const defaults: Required<Omit<Options, "tls">> = {
  *
  * From then on a reset at any time harms nobody but its own request; a peer that ends its stream or takes longer than
  * the handshake timeout is closed, which interrupts its handler fiber; a request that nobody listens for (the server is
- * starting or draining) is answered 503 instead of never.
+ * starting or draining) is answered 503 instead of never; and a server that closes does not wait for connections that have
+ * not sent the head of a request.
  *
  * @since 0.1.0
  * @category constructors
@@ -93,12 +95,15 @@ export const guard = <Server extends Http.Server>(
     handshakeTimeoutMillis: Duration.toMillis(options?.handshakeTimeout ?? defaults.handshakeTimeout),
     pendingHandshakesMax: options?.pendingHandshakesMax ?? defaults.pendingHandshakesMax
   })
+  const headless = new Headless(server)
   server.prependListener("upgrade", (request, socket, head) => {
     // An `http.Server` hands out the `net.Socket` (or `TLSSocket`) that it accepted.
+    headless.began(socket as Net.Socket)
     handshakes.begin(socket as Net.Socket, head)
     if (server.listenerCount("upgrade") === 1) answerAsRequest(server, request, socket as Net.Socket)
   })
-  server.prependListener("request", (_request, response) => {
+  server.prependListener("request", ({ socket }, response) => {
+    headless.began(socket)
     if (server.listenerCount("request") > 1) return
     response.writeHead(503, { connection: "close", "retry-after": "1", "content-length": "0" })
     response.end()

@@ -226,6 +226,34 @@ describe("guard", () => {
       }
     }))
 
+  for (const sent of ["", "GET /ws HTTP/1.1\r\nHost: "]) {
+    const closes = (server: Http.Server) =>
+      Effect.gen(function*() {
+        const { port } = yield* serve(HttpRouter.empty, () => server)
+        const client = yield* connectRaw(port, sent)
+        yield* eventually("connected", () => connectionCount(server) === 1)
+        let closed = false
+        server.close(() => (closed = true))
+        return { client, isClosed: () => closed }
+      })
+
+    it.scopedLive(`a server that closes does not wait for a peer that sent ${JSON.stringify(sent)}`, () =>
+      Effect.gen(function*() {
+        const { client, isClosed } = yield* closes(Guard.makeServer())
+        yield* eventually("closed", isClosed)
+        yield* eventually("the peer was told", () => client.ended || client.socket.destroyed)
+      }))
+
+    it.scopedLive(`counter-test: Node's own waits for a peer that sent ${JSON.stringify(sent)}`, () =>
+      Effect.gen(function*() {
+        const { client, isClosed } = yield* closes(Http.createServer())
+        for (let turn = 0; turn < 100; turn++) yield* Effect.sleep(0)
+        assert.isFalse(isClosed())
+        client.socket.destroy()
+        yield* eventually("closed", isClosed)
+      }))
+  }
+
   for (
     const [key, options] of [
       ["handshakeTimeout", { handshakeTimeout: 0 }],
