@@ -210,8 +210,7 @@ const join = (publisher: Publisher, session: Session.Session, wanted: Wanted, it
     const { hub, log, now } = publisher
     const position = wanted.position ?? { feed: log.feed, after: log.last }
     yield* log.behind(position)
-    // By itself, and small: the ping behind it tells the session how long its link takes when nothing waits on it.
-    yield* session.deliver(Protocol.Welcome({ session: session.id, feed: log.feed, after: position.after, at: now }))
+    yield* session.send(Protocol.Welcome({ session: session.id, feed: log.feed, after: position.after, at: now }))
     yield* hub.join(session)
     yield* hub.subscribe(session, selectors(wanted.symbols))
     yield* replay(publisher, session, position, itemsMax)

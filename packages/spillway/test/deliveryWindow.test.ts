@@ -4,7 +4,12 @@ import * as FastCheck from "effect/FastCheck"
 import { DeliveryWindow } from "../src/internal/deliveryWindow.js"
 
 /** Writes 4 KiB whenever there is room, over a link of a rate and a round trip, for a time. What was seen in its second half. */
-const drive = (window: DeliveryWindow, bytesPerMilli: number, roundTripMillis: number, millis: number) => {
+const drive = (
+  window: DeliveryWindow,
+  bytesPerMilli: number,
+  roundTripMillis: number,
+  millis: number
+) => {
   const pongs: Array<{ readonly at: number; readonly payload: Uint8Array }> = []
   let linkFreeAt = 0
   let delivered = 0
@@ -42,6 +47,21 @@ describe("DeliveryWindow", () => {
       assert.isAtLeast(share, 0.95)
     })
   }
+
+  it("a ping ahead of the first burst finds the time of the link, where the one behind it would take the burst for it", () => {
+    const afterBurst = (begins: boolean): number => {
+      const window = new DeliveryWindow(50)
+      const ahead = begins ? window.begin(0) : undefined
+      assert.isUndefined(begins ? window.begin(0) : undefined, "one ping is enough")
+      const behind = window.wrote(32_768, 0)
+      window.holdBack()
+      if (ahead !== undefined) window.heard(ahead, 20)
+      window.heard(behind, 4_116)
+      return window.bytes
+    }
+    assert.isAtMost(afterBurst(true), 16_384)
+    assert.isAbove(afterBurst(false), 32_768, "the counter-test")
+  })
 
   it("on a link of 64 kbit/s no more than a few messages are on their way", () => {
     const { delayMax, share } = drive(new DeliveryWindow(50), 8, 20, 60_000)

@@ -8,7 +8,8 @@
  *
  * The window follows the delay that it causes, as LEDBAT does (RFC 6817): below the target it grows with what arrives, above
  * it shrinks, at most by half for a window's worth. The base is the shortest time seen on this connection, whose path
- * does not change. A pong answers all pings before it, as a peer may leave some out (RFC 6455, 5.5.3).
+ * does not change; a ping ahead of the first write finds it while nothing stands before it. A pong answers all pings before
+ * it, as a peer may leave some out (RFC 6455, 5.5.3).
  */
 
 const bytesMin = 4 * 1024
@@ -54,11 +55,20 @@ export class DeliveryWindow {
     this.wasHeldBack = true
   }
 
+  /** Returns the payload of the ping that has to go ahead of the first write; later `undefined`. */
+  begin(now: number): Uint8Array | undefined {
+    return this.lastPingAt === -Infinity ? this.ping(now) : undefined
+  }
+
   /** Counts what was written. Returns the payload of the ping that has to follow it, or `undefined`. */
   wrote(bytes: number, now: number): Uint8Array | undefined {
     this.writtenBytes += bytes
     const isQuiet = this.marks.length === 0 && now - this.lastPingAt >= quietMillis
     if (!isQuiet && this.writtenBytes - this.pingedBytes < Math.min(pingBytesMax, this.bytes / 4)) return undefined
+    return this.ping(now)
+  }
+
+  private ping(now: number): Uint8Array {
     // The oldest is forgotten, not the newest left out: else the last pong would leave bytes that no ping stands behind.
     if (this.marks.length === pingsMax) {
       this.marks.shift()

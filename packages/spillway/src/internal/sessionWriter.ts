@@ -265,6 +265,8 @@ export class SessionWriter implements WindowedWriter {
     let important = 0
     let bulk = 0
     host.telemetry.sojourn(queue.lastLane, now - queue.lastEnqueuedAt)
+    const first = window?.begin(now)
+    if (first !== undefined) connection.ping(first)
     connection.cork()
     do {
       room -= queue.lastBytes
