@@ -119,7 +119,6 @@ describe("committed results", () => {
     "deploy",
     "ghosts",
     "handshakes",
-    "overflow",
     "workers-chaos",
     "workers-pool"
   ])
