@@ -9,35 +9,24 @@
  * `npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,spillway-effect,platform]`
  */
 import { type ChildProcess, fork } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
 import { connectAll, echo } from "./connections/client.js"
 import type { Measured, Peer } from "./connections/server.js"
+import { median, parse, printMachine, quantile, writeResults } from "./report.js"
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    repetitions: { type: "string", default: "3" },
-    turns: { type: "string", default: "20" },
-    peers: { type: "string", default: "ws,spillway,spillway-effect" },
-    help: { type: "boolean", default: false }
-  }
+const usage = "npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] " +
+  "[--peers ws,spillway,spillway-effect,platform]"
+
+const { json, repetitions, turns, ...values } = parse(usage, {
+  repetitions: 3,
+  turns: 20,
+  peers: "ws,spillway,spillway-effect"
 })
-
-if (values.help) {
-  console.log(
-    "npx tsx bench/src/connections.bench.ts [--json FILE] [--repetitions N] [--turns N] [--peers ws,spillway,spillway-effect,platform]"
-  )
-  process.exit(0)
-}
 
 const payloadBytes = 128
 const idleConnections = 2_000
 const warmUpMessages = 60_000
 const messagesPerTurn = 20_000
-const turns = Number(values.turns)
 
 /** Connections and messages under way on each. */
 const loads = [{ connections: 100, outstanding: 1 }, { connections: 100, outstanding: 32 }]
@@ -119,17 +108,10 @@ const measureIdle = async (peer: Peer): Promise<{ readonly heap: number; readonl
   }
 }
 
-const median = (numbers: ReadonlyArray<number>): number => {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-}
-
 /** Lower and upper quartile. */
 const spread = (numbers: ReadonlyArray<number>): string => {
   const sorted = [...numbers].sort((a, b) => a - b)
-  const at = (share: number): string => sorted[Math.floor(share * (sorted.length - 1))]!.toFixed(2)
-  return `${at(0.25)} to ${at(0.75)}`
+  return `${quantile(sorted, 0.25).toFixed(2)} to ${quantile(sorted, 0.75).toFixed(2)}`
 }
 
 const peers = values.peers.split(",") as Array<Peer>
@@ -142,20 +124,16 @@ for (const load of loads) {
   await measureEcho(load)
   console.error(`echo, ${load.connections} x ${load.outstanding}: ${turns} turns`)
 }
-for (let repetition = 0; repetition < Number(values.repetitions); repetition++) {
+for (let repetition = 0; repetition < repetitions; repetition++) {
   for (const peer of peers) {
     const idle = await measureIdle(peer)
     note("idle, heap KiB per connection", peer, idle.heap)
     note("idle, RSS KiB per connection", peer, idle.rss)
   }
-  console.error(`idle: repetition ${repetition + 1} of ${values.repetitions}`)
+  console.error(`idle: repetition ${repetition + 1} of ${repetitions}`)
 }
 
-console.log(
-  `${
-    Os.cpus()[0]?.model ?? "unknown CPU"
-  }, ${Os.cpus().length} cores, Node ${process.version}, payload ${payloadBytes} B`
-)
+printMachine(`${turns} turns, ${repetitions} repetitions, payload ${payloadBytes} B`)
 for (const [what, byPeer] of Object.entries(results)) {
   const base = byPeer["ws"] ?? []
   for (const [peer, numbers] of Object.entries(byPeer)) {
@@ -168,6 +146,4 @@ for (const [what, byPeer] of Object.entries(results)) {
     console.log(`${what.padEnd(40)} ${peer.padEnd(15)} ${median(numbers).toFixed(2).padStart(8)}${against}`)
   }
 }
-if (values.json !== undefined) {
-  Fs.writeFileSync(values.json, `${JSON.stringify({ node: process.version, results }, null, 2)}\n`)
-}
+writeResults(json, { parameters: { repetitions, turns, peers, payloadBytes, idleConnections }, results })

@@ -5,17 +5,13 @@
  *
  * `npx tsx bench/src/deploy.bench.ts [--json FILE] [--clients N]`
  */
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import { parseArgs } from "node:util"
+import { claim, parse, printMachine, writeResults } from "./report.js"
 import { deploy } from "./server/deploy.js"
 
-const { values } = parseArgs({
-  options: { json: { type: "string" }, clients: { type: "string", default: "2000" } }
-})
+const { clients, json } = parse("npx tsx bench/src/deploy.bench.ts [--json FILE] [--clients N]", { clients: 2_000 })
 
 const options = {
-  clients: Number(values.clients),
+  clients,
   deafEvery: 20,
   total: 28_000,
   grace: 2_000,
@@ -39,23 +35,12 @@ const claims: ReadonlyArray<readonly [string, number | null, number, number]> = 
   ["terminated at the end", summary.terminated, 0, figures.deaf]
 ]
 
-console.log(
-  `${
-    Os.cpus()[0]?.model ?? "unknown CPU"
-  }, ${Os.cpus().length} cores, Node ${process.version}, ${options.clients} clients, ` +
-    `${figures.deaf} of them deaf, drain ${options.total} ms`
-)
+printMachine(`${clients} clients, ${figures.deaf} of them deaf, drain ${options.total} ms`)
 for (const [what, figure, least, most] of claims) {
-  console.log(`${what.padEnd(50)} ${String(figure).padStart(8)}   ${least} to ${most}`)
+  const holds = figure !== null && figure >= least && figure <= most
+  claim(`${what.padEnd(50)} ${String(figure).padStart(8)}   ${least} to ${most}`, holds)
 }
 console.log(`phases: ${JSON.stringify(summary.phases)}, exits: ${JSON.stringify(summary.exits)}`)
 console.log(`closes per second:   ${summary.closesPerSecond.join(" ")}`)
 console.log(`comings per second:  ${figures.reconnectsPerSecond.join(" ")}`)
-if (values.json !== undefined) {
-  Fs.writeFileSync(values.json, `${JSON.stringify({ node: process.version, options, figures }, null, 2)}\n`)
-}
-const broken = claims.filter(([, figure, least, most]) => figure === null || figure < least || figure > most)
-if (broken.length > 0) {
-  console.error(`not held: ${broken.map(([what]) => what).join(", ")}`)
-  process.exitCode = 1
-}
+writeResults(json, { parameters: options, results: figures })

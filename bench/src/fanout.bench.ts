@@ -11,12 +11,11 @@
  * `npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--peers ws,spillway,...] [--cells 1000x128x1,...]`
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import * as Fs from "node:fs"
 import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
 import { Subscribers } from "./fanout/client.js"
 import type { Order, Peer, Reading } from "./fanout/server.js"
+import { median, parse, printMachine, writeResults } from "./report.js"
 
 const usage =
   "npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--peers ws,spillway,platform,socketio] " +
@@ -32,25 +31,14 @@ const allCells = [100, 1_000, 5_000].flatMap((subscribers) =>
   [128, 1_024].flatMap((payloadBytes) => [1, 4, 16].map((perTick) => `${subscribers}x${payloadBytes}x${perTick}`))
 )
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    turns: { type: "string", default: "5" },
-    deliveries: { type: "string", default: "100000" },
-    peers: { type: "string", default: "ws,spillway,socketio,platform" },
-    cells: { type: "string", default: allCells.join(",") },
-    help: { type: "boolean", default: false }
-  }
+const { deliveries: deliveriesPerTurn, json, turns, ...values } = parse(usage, {
+  turns: 5,
+  deliveries: 100_000,
+  peers: "ws,spillway,socketio,platform",
+  cells: allCells.join(",")
 })
 
-if (values.help) {
-  console.log(usage)
-  process.exit(0)
-}
-
 const peers = values.peers.split(",") as Array<Peer>
-const turns = Number(values.turns)
-const deliveriesPerTurn = Number(values.deliveries)
 const cells = values.cells.split(",").map((text): Cell => {
   const [subscribers, payloadBytes, perTick] = text.split("x").map(Number) as [number, number, number]
   return { subscribers, payloadBytes, perTick }
@@ -146,12 +134,6 @@ const rowOf = (cell: Cell, peer: Peer): Row => {
   return row
 }
 
-const median = (numbers: ReadonlyArray<number>): number => {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-}
-
 /** Ratios to plain `ws` in the same turn. */
 const ratios = (row: Row): ReadonlyArray<number> => {
   const base = rows.find(({ cell, peer }) => cell === row.cell && peer === "ws")
@@ -178,9 +160,10 @@ for (const count of new Set(cells.map(({ subscribers }) => subscribers))) {
   for (const server of servers) await stop(server)
 }
 
-const machine = `${Os.cpus()[0]?.model ?? "unknown CPU"}, ${Os.cpus().length} cores, Node ${process.version}` +
-  (canPin ? ", server on core 0, load on core 1" : ", not pinned")
-console.log(`${machine}; CPU seconds of the server for a million deliveries, medians of ${turns}`)
+printMachine(
+  `${canPin ? "server on core 0, load on core 1" : "not pinned"}; ` +
+    `CPU seconds of the server for a million deliveries, medians of ${turns}`
+)
 console.log(
   `${"subscribers x bytes x per tick".padEnd(32)}${"peer".padEnd(10)}${"CPU s".padStart(8)}   ratio to ws (min to max)`
 )
@@ -195,16 +178,14 @@ for (const row of rows) {
       `${median(row.cpuPerMillion).toFixed(3).padStart(8)}${against}`
   )
 }
-if (values.json !== undefined) {
-  const results = rows.map((row) => ({
-    subscribers: row.cell.subscribers,
-    payloadBytes: row.cell.payloadBytes,
-    perTick: row.cell.perTick,
-    peer: row.peer,
-    cpuSecondsPerMillion: median(row.cpuPerMillion),
-    ratioToWs: median(ratios(row)),
-    ratios: ratios(row),
-    deliveriesPerSecond: median(row.perSecond)
-  }))
-  Fs.writeFileSync(values.json, `${JSON.stringify({ machine, turns, results }, null, 2)}\n`)
-}
+const results = rows.map((row) => ({
+  subscribers: row.cell.subscribers,
+  payloadBytes: row.cell.payloadBytes,
+  perTick: row.cell.perTick,
+  peer: row.peer,
+  cpuSecondsPerMillion: median(row.cpuPerMillion),
+  ratioToWs: median(ratios(row)),
+  ratios: ratios(row),
+  deliveriesPerSecond: median(row.perSecond)
+}))
+writeResults(json, { parameters: { turns, deliveriesPerTurn, peers, cells, isPinned: canPin }, results })

@@ -6,22 +6,15 @@
  *
  * `npx tsx bench/src/ghosts.bench.ts [--json FILE] [--sessions N] [--cycles N]`
  */
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import { parseArgs } from "node:util"
+import { claim, parse, printMachine, writeResults } from "./report.js"
 import { ghosts } from "./server/ghosts.js"
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    sessions: { type: "string", default: "5000" },
-    cycles: { type: "string", default: "50000" }
-  }
-})
+const usage = "npx tsx bench/src/ghosts.bench.ts [--json FILE] [--sessions N] [--cycles N]"
+const { cycles, json, sessions } = parse(usage, { sessions: 5_000, cycles: 50_000 })
 
 const options = {
-  sessions: Number(values.sessions),
-  cycles: Number(values.cycles),
+  sessions,
+  cycles,
   warmUp: 200,
   concurrency: 250,
   openAtSignal: 500
@@ -37,26 +30,16 @@ const claims: ReadonlyArray<readonly [string, number | null, number]> = [
   ["timers more than before", after.timers - before.timers, 0],
   ["stuck tasks and finalizers left", after.stuck, 0],
   ["heap against the start, after GC", Number(heapRatio.toFixed(3)), 1.1],
-  [`bytes leaked per session, ${options.cycles} cycles`, Math.round(leakBytesPerSession), 1024],
+  [`bytes leaked per session, ${cycles} cycles`, Math.round(leakBytesPerSession), 1024],
   ["sessions left after the cycles", cycled.sessions, 0],
   ["exit code after SIGTERM", signal.exitCode, 0],
   ["sockets left after the drain", signal.sockets, 0],
   ["milliseconds from SIGTERM to the end", Math.round(signal.millis), 13_000]
 ]
 
-console.log(
-  `${Os.cpus()[0]?.model ?? "unknown CPU"}, ${Os.cpus().length} cores, Node ${process.version}, ` +
-    `${options.sessions} sessions, ${options.cycles} cycles, ${options.openAtSignal} open at SIGTERM`
-)
+printMachine(`${sessions} sessions, ${cycles} cycles, ${options.openAtSignal} open at SIGTERM`)
 for (const [what, figure, most] of claims) {
-  console.log(`${what.padEnd(45)} ${String(figure).padStart(8)}   at most ${most}`)
+  claim(`${what.padEnd(45)} ${String(figure).padStart(8)}   at most ${most}`, figure !== null && figure <= most)
 }
 console.log(`exits: ${Object.entries(after.exits).map(([tag, n]) => `${tag} ${n}`).join(", ")}`)
-if (values.json !== undefined) {
-  Fs.writeFileSync(values.json, `${JSON.stringify({ node: process.version, options, figures }, null, 2)}\n`)
-}
-const broken = claims.filter(([, figure, most]) => figure === null || figure > most)
-if (broken.length > 0) {
-  console.error(`not held: ${broken.map(([what]) => what).join(", ")}`)
-  process.exitCode = 1
-}
+writeResults(json, { parameters: options, results: figures })

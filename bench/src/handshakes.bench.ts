@@ -15,20 +15,17 @@ import * as Layer from "effect/Layer"
 import { type ChildProcess, fork } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
-import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
 import * as V8 from "node:v8"
 import * as Metrics from "spillway/Metrics"
 import * as Overflow from "spillway/Overflow"
+import { parse, printMachine, writeResults } from "./report.js"
 
-const { values } = parseArgs({
-  options: {
-    malformed: { type: "string", default: "5000" },
-    resets: { type: "string", default: "1000" },
-    json: { type: "string" },
-    server: { type: "boolean", default: false }
-  }
+const values = parse("npx tsx bench/src/handshakes.bench.ts [--malformed N] [--resets N] [--json FILE]", {
+  malformed: 5_000,
+  resets: 1_000,
+  // Set by this program for itself: it is the server.
+  server: false
 })
 
 interface Measured {
@@ -179,14 +176,15 @@ const flood = async (): Promise<void> => {
   const child = fork(fileURLToPath(import.meta.url), ["--server"], { execArgv: [...process.execArgv, "--expose-gc"] })
   const { port } = await nextMessage<{ readonly port: number }>(child)
   const phases = {
-    "malformed handshakes": { count: Number(values.malformed), run: (count: number) => floodMalformed(port, count) },
+    "malformed handshakes": { count: values.malformed, run: (count: number) => floodMalformed(port, count) },
     "resets during authorisation": {
-      count: Number(values.resets),
+      count: values.resets,
       run: (count: number) => floodResets(child, port, count)
     }
   }
   const results: Record<string, object> = {}
-  console.log(`${Os.cpus()[0]?.model ?? "unknown CPU"}, ${Os.cpus().length} cores, Node ${process.version}`)
+  const parameters = { malformed: values.malformed, resets: values.resets }
+  printMachine(`${parameters.malformed} malformed handshakes, ${parameters.resets} resets`)
   for (const [name, { count, run }] of Object.entries(phases)) {
     // The first ones pay for lazily made structures, which belong to the process.
     await run(Math.ceil(count / 5))
@@ -200,9 +198,7 @@ const flood = async (): Promise<void> => {
     console.log(`  heap per handshake: ${((after.heapBytes - before.heapBytes) / count).toFixed(0)} bytes`)
   }
   child.disconnect()
-  if (values.json !== undefined) {
-    Fs.writeFileSync(values.json, `${JSON.stringify({ node: process.version, results }, null, 2)}\n`)
-  }
+  writeResults(values.json, { parameters, results })
 }
 
 if (values.server) serve()

@@ -8,13 +8,10 @@ import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { killRounds } from "./jobs/kill.js"
+import { parse, printMachine, writeResults } from "./report.js"
 
-const argument = (name: string): string | undefined => {
-  const index = process.argv.indexOf(name)
-  return index === -1 ? undefined : process.argv[index + 1]
-}
-
-const rounds = Number(argument("--rounds") ?? 500)
+const { json, rounds } = parse("npx tsx bench/src/jobs-kill.bench.ts [--rounds N] [--json FILE]", { rounds: 500 })
+printMachine(`${rounds} rounds`)
 const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-jobs-kill-"))
 const begin = performance.now()
 
@@ -34,9 +31,4 @@ console.log(
   `${kills} kills in ${seconds} s: ${acknowledged} acknowledged events in ${jobs} jobs, none lost, no gap, none twice; ` +
     `${resumed} jobs resumed, ${lost} marked lost, none forgotten`
 )
-
-const json = argument("--json")
-if (json !== undefined) {
-  const machine = { node: process.version, cpus: Os.cpus().length, model: Os.cpus()[0]?.model ?? "" }
-  Fs.writeFileSync(json, `${JSON.stringify({ machine, kills, seconds, acknowledged, jobs, resumed, lost }, null, 2)}\n`)
-}
+writeResults(json, { parameters: { rounds }, results: { kills, seconds, acknowledged, jobs, resumed, lost } })

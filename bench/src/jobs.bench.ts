@@ -18,13 +18,13 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as measure from "./jobs/measure.js"
 import { viewers } from "./jobs/viewers.js"
+import { parse, printMachine, writeResults } from "./report.js"
 
-const argument = (name: string): string | undefined => {
-  const index = process.argv.indexOf(name)
-  return index === -1 ? undefined : process.argv[index + 1]
-}
-
-const replayed = Number(argument("--events") ?? 1_000_000)
+const { events, json, part } = parse("npx tsx bench/src/jobs.bench.ts [--json FILE] [--events N]", {
+  events: 1_000_000,
+  // Set by this program for itself: what to measure in this process.
+  part: undefined
+})
 
 const parts: Record<string, (path: string) => Promise<object>> = {
   normal: (path) => measure.appends(path, "normal"),
@@ -32,17 +32,16 @@ const parts: Record<string, (path: string) => Promise<object>> = {
   viewers: (path) => viewers(path, 1_000, { events: 500, payloadBytes: 200, pauseMillis: 0 }),
   viewersPaced: (path) => viewers(path, 1_000, { events: 200, payloadBytes: 200, pauseMillis: 50 }),
   followers: (path) => measure.followers(path, 1_000, 500),
-  replay: (path) => measure.replay(path, replayed)
+  replay: (path) => measure.replay(path, events)
 }
 
 const self = fileURLToPath(import.meta.url)
 
 const inChild = (part: string): object => {
-  const args = [...process.execArgv, "--expose-gc", self, "--part", part, "--events", String(replayed)]
+  const args = [...process.execArgv, "--expose-gc", self, "--part", part, "--events", String(events)]
   return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }))
 }
 
-const part = argument("--part")
 if (part !== undefined) {
   const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "spillway-jobs-bench-"))
   const result = await parts[part]!(Path.join(folder, "jobs.db")).finally(() =>
@@ -50,12 +49,11 @@ if (part !== undefined) {
   )
   console.log(JSON.stringify(result))
 } else {
-  const machine = { cpu: Os.cpus()[0]!.model, cores: Os.cpus().length, node: process.version }
+  printMachine(`${events} events to replay`)
   const results: Record<string, object> = {}
   for (const name of Object.keys(parts)) {
     results[name] = inChild(name)
     console.log(name, results[name])
   }
-  const json = argument("--json")
-  if (json !== undefined) Fs.writeFileSync(json, `${JSON.stringify({ machine, ...results }, null, 2)}\n`)
+  writeResults(json, { parameters: { events }, results })
 }

@@ -6,28 +6,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
-import { spawnSync } from "node:child_process"
-import * as Fs from "node:fs"
-import { parseArgs } from "node:util"
 import * as Overflow from "spillway/Overflow"
 import { type LaneResult, loads, type Result, run } from "./overflow/world.js"
+import { parse, printMachine, writeResults } from "./report.js"
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    seconds: { type: "string", default: "60" },
-    seed: { type: "string", default: "1" },
-    help: { type: "boolean", default: false }
-  }
-})
-
-if (values.help) {
-  console.log("npx tsx bench/src/overflow.bench.ts [--json FILE] [--seconds N] [--seed N]")
-  process.exit(0)
-}
-
-const seconds = Number(values.seconds)
-const seed = Number(values.seed)
+const usage = "npx tsx bench/src/overflow.bench.ts [--json FILE] [--seconds N] [--seed N]"
+const { json, seconds, seed } = parse(usage, { seconds: 60, seed: 1 })
 
 const policies = [["default", Overflow.layerDefault], ["adaptive", Overflow.layerAdaptive]] as const
 
@@ -35,7 +19,7 @@ const cell = ({ delivered, offered, p50, p99 }: LaneResult): string =>
   `${(delivered / offered * 100).toFixed(0).padStart(3)} % ${p50.toFixed(0).padStart(6)} ${p99.toFixed(0).padStart(6)}`
 
 const results: Array<{ readonly load: string; readonly policy: string; readonly result: Result }> = []
-console.log(`${seconds} s, seed ${seed}: delivered, and age on arrival in ms, p50 and p99`)
+printMachine(`${seconds} s, seed ${seed}: delivered, and age on arrival in ms, p50 and p99`)
 console.log(`${"".padEnd(42)}${["critical", "important", "bulk"].map((lane) => lane.padEnd(21)).join("")}`)
 for (const load of loads) {
   for (const [policy, layer] of policies) {
@@ -46,9 +30,4 @@ for (const load of loads) {
     console.log(`${(policy === "default" ? load.name : "").padEnd(33)}${policy.padEnd(9)}${cells.join("")}`)
   }
 }
-if (values.json !== undefined) {
-  const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"]).stdout.toString().trim()
-  const parameters = { seconds, seed }
-  const machine = { node: process.version, commit }
-  Fs.writeFileSync(values.json, JSON.stringify({ machine, parameters, results }, undefined, 2) + "\n")
-}
+writeResults(json, { parameters: { seconds, seed }, results })

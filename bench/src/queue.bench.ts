@@ -9,11 +9,16 @@
  * `npx tsx bench/src/queue.bench.ts [--json FILE] [--repetitions N]`
  */
 import { execFileSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
 import { LaneQueue, type LaneQueueOptions } from "../../packages/spillway/src/internal/laneQueue.js"
 import type { LaneIndex } from "../../packages/spillway/src/Lane.js"
+import { median, parse, printMachine, writeResults } from "./report.js"
+
+const { json, repetitions, ...values } = parse("npx tsx bench/src/queue.bench.ts [--json FILE] [--repetitions N]", {
+  repetitions: 5,
+  // Set by this program for itself: what to measure in this process.
+  case: undefined
+})
 
 interface Message {
   readonly id: number
@@ -157,11 +162,6 @@ cases["lane queue, overload"] = () => {
   return (pairs) => runOverload(contender, pairs)
 }
 
-const median = (values: ReadonlyArray<number>): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[sorted.length >> 1]!
-}
-
 const measure = (name: string): number => {
   const round = cases[name]!()
   const pairs = 1 << 20
@@ -174,22 +174,7 @@ const self = fileURLToPath(import.meta.url)
 const measureInChild = (name: string): number =>
   Number(execFileSync(process.execPath, [...process.execArgv, self, "--case", name], { encoding: "utf8" }))
 
-const option = (name: string): string | undefined => {
-  const at = process.argv.indexOf(name)
-  return at === -1 ? undefined : process.argv[at + 1]
-}
-
-const commit = (): string => {
-  const arguments_ = ["rev-parse", "--short", "HEAD"]
-  try {
-    return execFileSync("git", arguments_, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim()
-  } catch {
-    return "none"
-  }
-}
-
 const main = () => {
-  const repetitions = Number(option("--repetitions") ?? 5)
   const names = Object.keys(cases)
   const samples = new Map<string, Array<number>>(names.map((name) => [name, []]))
   for (let i = 0; i < repetitions; i++) for (const name of names) samples.get(name)!.push(measureInChild(name))
@@ -197,21 +182,12 @@ const main = () => {
     const values = samples.get(name)!
     return { name, median: median(values), min: Math.min(...values), max: Math.max(...values) }
   })
-  const machine = { cpu: Os.cpus()[0]!.model, cores: Os.cpus().length, node: process.version, commit: commit() }
-  console.log(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, commit ${machine.commit}`)
-  console.log(`million offer + take pairs/s, median (min to max) of ${repetitions} processes\n`)
+  printMachine(`million offer + take pairs/s, median (min to max) of ${repetitions} processes\n`)
   for (const { max, median, min, name } of results) {
     console.log(`${name.padEnd(40)} ${median.toFixed(1).padStart(7)}  (${min.toFixed(1)} to ${max.toFixed(1)})`)
   }
-  const file = option("--json")
-  if (file !== undefined) {
-    Fs.writeFileSync(
-      file,
-      JSON.stringify({ bench: "queue", unit: "million pairs/s", repetitions, machine, results }, null, 2) + "\n"
-    )
-  }
+  writeResults(json, { parameters: { unit: "million pairs/s", repetitions }, results })
 }
 
-const name = option("--case")
-if (name === undefined) main()
-else console.log(measure(name))
+if (values.case === undefined) main()
+else console.log(measure(values.case))

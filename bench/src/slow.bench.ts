@@ -11,48 +11,24 @@
  *
  * `npx tsx bench/src/slow.bench.ts [--json FILE] [--only NAME,...] [--seconds N] [--overload-seconds N] [--repetitions N]`
  */
-import { spawnSync } from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import { parseArgs } from "node:util"
+import { claim, median, parse, printMachine, refuse, writeResults } from "./report.js"
 import { canPin, lanes, pinGenerator } from "./slow/protocol.js"
 import { isolation, overload, type Percentiles, scale, sustained } from "./slow/scenarios.js"
 
 const usage = "npx tsx bench/src/slow.bench.ts [--json FILE] [--only isolation,scale,sustained,overload] " +
   "[--seconds N] [--overload-seconds N] [--repetitions N]"
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    only: { type: "string", default: "isolation,scale,sustained,overload" },
-    seconds: { type: "string", default: "20" },
-    "overload-seconds": { type: "string", default: "60" },
-    repetitions: { type: "string", default: "3" },
-    help: { type: "boolean", default: false }
-  }
+const { json, only, "overload-seconds": overloadSeconds, repetitions, seconds } = parse(usage, {
+  only: "isolation,scale,sustained,overload",
+  seconds: 20,
+  "overload-seconds": 60,
+  repetitions: 3
 })
-
-if (values.help) {
-  console.log(usage)
-  process.exit(0)
-}
-
-const seconds = Number(values.seconds)
-const overloadSeconds = Number(values["overload-seconds"])
-const repetitions = Number(values.repetitions)
-
-const median = (numbers: ReadonlyArray<number>): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!
 
 const millis = ({ p50, p95, p99 }: Percentiles): string =>
   `p50 ${p50.toFixed(1)}, p95 ${p95.toFixed(1)}, p99 ${p99.toFixed(1)} ms`
 
 const results: Record<string, unknown> = {}
-
-/** Prints a claim and whether it holds; one that does not makes the run a failure. */
-const claim = (text: string, holds: boolean): void => {
-  console.log(`  ${holds ? "holds" : "FAILS"}: ${text}`)
-  if (!holds) process.exitCode = 1
-}
 
 /** What the stalled sessions may hold at most: 10 outboxes of 1 MiB with 64 KiB below; and 10 MB for all else. */
 const grownMegabytesMax = 10 * (1_048_576 + 65_536) / 1e6 + 10
@@ -145,27 +121,17 @@ const measures: { readonly [name: string]: () => Promise<void> } = {
   overload: measureOverload
 }
 
-const chosen = values.only.split(",")
+const chosen = only.split(",")
 const unknown = chosen.find((name) => measures[name] === undefined)
-if (unknown !== undefined) {
-  console.error(`nothing is called ${unknown}\n${usage}`)
-  process.exit(2)
-}
+if (unknown !== undefined) refuse(`nothing is called ${unknown}`, usage)
 pinGenerator()
-const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"]).stdout.toString().trim()
-const machine = { cpu: Os.cpus()[0]?.model.trim(), cores: Os.cpus().length, node: process.version, commit }
-console.log(
-  `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}${
-    canPin ? ", server on core 0, load on core 1" : ""
-  }; ` +
+printMachine(
+  `${canPin ? "server on core 0, load on core 1" : "not pinned"}; ` +
     `${seconds} s a run, overload ${overloadSeconds} s, ${repetitions} repetitions`
 )
 for (const name of chosen) {
   console.log(name)
   await measures[name]!()
 }
-if (values.json !== undefined) {
-  const parameters = { seconds, overloadSeconds, repetitions }
-  Fs.writeFileSync(values.json, JSON.stringify({ machine, parameters, results }, undefined, 2) + "\n")
-}
+writeResults(json, { parameters: { seconds, overloadSeconds, repetitions, isPinned: canPin }, results })
 process.exit()

@@ -6,10 +6,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Label from "spillway/Label"
 import * as Tasks from "spillway/Tasks"
+import { parse, printMachine, quantile, writeResults } from "./report.js"
+
+const { json } = parse("npx tsx bench/src/tasks.bench.ts [--json FILE]", {})
 
 const label = Label.make("bench")
 
@@ -27,7 +28,7 @@ const wakeUps = Effect.gen(function*() {
     took.push(performance.now() - signalledAt)
   }
   took.sort((a, b) => a - b)
-  const at = (share: number) => Number(took[Math.floor(share * (wakes - 1))]!.toFixed(3))
+  const at = (share: number) => Number(quantile(took, share).toFixed(3))
   return { p50: at(0.5), p99: at(0.99), worst: at(1) }
 })
 
@@ -41,6 +42,7 @@ const cpuMicros = <A, E>(count: number, effect: Effect.Effect<A, E>) =>
     return Number(((system + user) / count).toFixed(2))
   })
 
+const supervisions = 2_000
 const items = Array.from({ length: 20_000 }, (_, index) => Effect.sync(() => index))
 
 const supervision = Effect.scoped(Tasks.superviseTasks({
@@ -56,16 +58,17 @@ const program = Effect.gen(function*() {
     cpuMicros: {
       gatherItem: yield* cpuMicros(items.length, Tasks.gatherWithLogging(items, { label })),
       forEachItem: yield* cpuMicros(items.length, Effect.forEach(items, (item) => item, { concurrency: 10 })),
-      supervisionOfFour: yield* cpuMicros(2_000, Effect.replicateEffect(supervision, 2_000, { discard: true }))
+      supervisionOfFour: yield* cpuMicros(
+        supervisions,
+        Effect.replicateEffect(supervision, supervisions, { discard: true })
+      )
     }
   }
+  const parameters = { wakes, items: items.length, supervisions }
+  printMachine(`${wakes} wake-ups, ${items.length} items, ${supervisions} supervisions`)
   console.table({ "wake-up, ms": rows.wakeUpMillis })
   console.table({ "CPU, µs": rows.cpuMicros })
-  const file = process.argv[process.argv.indexOf("--json") + 1]
-  if (process.argv.includes("--json") && file !== undefined) {
-    const machine = { cpu: Os.cpus()[0]?.model, cores: Os.availableParallelism(), node: process.version }
-    Fs.writeFileSync(file, `${JSON.stringify({ machine, ...rows }, null, 2)}\n`)
-  }
+  writeResults(json, { parameters, results: rows })
 })
 
 await Effect.runPromise(program)

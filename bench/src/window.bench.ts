@@ -11,32 +11,21 @@
  * `npx tsx bench/src/window.bench.ts [--json FILE] [--seconds N] [--mbit N] [--delay MS] [--proxy]`
  */
 import * as ChildProcess from "node:child_process"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
+import { claim, parse, printMachine, writeResults } from "./report.js"
 import { type Figures, measure } from "./window/measure.js"
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    seconds: { type: "string", default: "20" },
-    mbit: { type: "string", default: "8" },
-    delay: { type: "string", default: "50" },
-    /** The proxy also where a namespace is permitted. */
-    proxy: { type: "boolean", default: false },
-    /** Set by this program for itself: it is inside of the namespace. */
-    inside: { type: "boolean", default: false },
-    help: { type: "boolean", default: false }
-  }
+const usage = "npx tsx bench/src/window.bench.ts [--json FILE] [--seconds N] [--mbit N] [--delay MS] [--proxy]"
+
+const { delay, inside, json, mbit, proxy, seconds } = parse(usage, {
+  seconds: 20,
+  mbit: 8,
+  delay: 50,
+  // The proxy also where a namespace is permitted.
+  proxy: false,
+  // Set by this program for itself: it is inside of the namespace.
+  inside: false
 })
-
-if (values.help) {
-  console.log("npx tsx bench/src/window.bench.ts [--json FILE] [--seconds N] [--mbit N] [--delay MS] [--proxy]")
-  process.exit(0)
-}
-
-const mbit = Number(values.mbit)
 
 /** What is claimed, for 8 Mbit/s: the median of what is urgent, and the share of the throughput that it costs. */
 const urgentMillisMax = 80
@@ -80,16 +69,16 @@ const runInside = async (name: string): Promise<ReadonlyArray<Figures>> => {
 
 /** One after the other: they would share the link. */
 const measureBoth = async (bytesPerSecond: number | undefined): Promise<ReadonlyArray<Figures>> => {
-  const millis = Number(values.seconds) * 1000
+  const millis = seconds * 1000
   const without = await measure({ deliveryDelay: undefined, millis, bytesPerSecond })
-  const withWindow = await measure({ deliveryDelay: Number(values.delay), millis, bytesPerSecond })
+  const withWindow = await measure({ deliveryDelay: delay, millis, bytesPerSecond })
   return [without, withWindow]
 }
 
 const measureAll = async (): Promise<{ readonly link: string; readonly figures: ReadonlyArray<Figures> }> => {
   const name = `spillway-window-${process.pid}`
   try {
-    if (!values.proxy && shaped(name)) return { link: "tc tbf in a network namespace", figures: await runInside(name) }
+    if (!proxy && shaped(name)) return { link: "tc tbf in a network namespace", figures: await runInside(name) }
   } finally {
     sh("ip", "netns", "del", name)
   }
@@ -98,9 +87,9 @@ const measureAll = async (): Promise<{ readonly link: string; readonly figures: 
 
 const print = (link: string, figures: ReadonlyArray<Figures>): void => {
   const [without, withWindow] = figures as readonly [Figures, Figures]
-  console.log(`${Os.cpus()[0]?.model.trim()}, Node ${process.version}, ${mbit} Mbit/s, ${link}`)
+  printMachine(`${seconds} s, ${mbit} Mbit/s, ${link}`)
   console.log("                     urgent   p50 ms   p90 ms   max ms   bulk Mbit/s")
-  for (const [name, each] of [["without", without], [`deliveryDelay ${values.delay} ms`, withWindow]] as const) {
+  for (const [name, each] of [["without", without], [`deliveryDelay ${delay} ms`, withWindow]] as const) {
     const numbers = [each.p50, each.p90, each.max].map((millis) => millis.toFixed(0).padStart(9)).join("")
     console.log(
       `${name.padEnd(20)} ${String(each.urgent).padStart(6)}${numbers}   ${each.bulkMbit.toFixed(2).padStart(11)}`
@@ -108,21 +97,16 @@ const print = (link: string, figures: ReadonlyArray<Figures>): void => {
   }
   const lost = 1 - withWindow.bulkMbit / without.bulkMbit
   console.log(`throughput lost: ${(lost * 100).toFixed(1)} %`)
-  if (withWindow.p50 <= urgentMillisMax && lost < lostMax) return
-  console.log(`more than ${urgentMillisMax} ms or ${lostMax * 100} %`)
-  process.exitCode = 1
+  claim(`what is urgent takes at most ${urgentMillisMax} ms in the median`, withWindow.p50 <= urgentMillisMax)
+  claim(`less than ${lostMax * 100} % of the throughput is lost`, lost < lostMax)
 }
 
-if (values.inside) {
+if (inside) {
   process.stdout.write(JSON.stringify(await measureBoth(undefined)))
   process.exit(0)
 }
 
 const { figures, link } = await measureAll()
 print(link, figures)
-if (values.json !== undefined) {
-  const commit = ChildProcess.spawnSync("git", ["rev-parse", "--short", "HEAD"]).stdout.toString().trim()
-  const machine = { cpu: Os.cpus()[0]?.model, node: process.version, commit }
-  Fs.writeFileSync(values.json, JSON.stringify({ machine, mbit, link, figures }, undefined, 2) + "\n")
-}
+writeResults(json, { parameters: { seconds, mbit, delay }, results: { link, figures } })
 process.exit()

@@ -7,37 +7,27 @@
  * `npx tsx bench/src/workers-chaos.bench.ts [--json FILE] [--seconds 600] [--kind python|node]`
  */
 import * as Chaos from "@spillway/workers/Chaos"
-import * as Fs from "node:fs"
-import * as Os from "node:os"
-import { parseArgs } from "node:util"
+import { claim, parse, printMachine, writeResults } from "./report.js"
 import { chaos, type Options } from "./workers/chaos.js"
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    seconds: { type: "string", default: "60" },
-    kind: { type: "string", default: "python" }
-  }
-})
+const usage = "npx tsx bench/src/workers-chaos.bench.ts [--json FILE] [--seconds N] [--kind python|node]"
+const { json, kind, seconds } = parse(usage, { seconds: 60, kind: "python" })
 
 const options: Options = {
-  seconds: Number(values.seconds),
+  seconds,
   size: 4,
   sessions: 100,
   operationsPerSecond: 200,
   startMillis: 200,
   calmMillis: 1000,
-  kind: values.kind === "node" ? "node" : "python",
+  kind: kind === "node" ? "node" : "python",
   scenarios: Object.keys(Chaos.scenarios) as Array<keyof typeof Chaos.scenarios>
 }
 
 const figures = await chaos(options, (line) => console.error(line))
 const { calm, happened, load, moved, orphans, rows, undead, workersEver, zombies } = figures
 
-console.log(
-  `${Os.cpus()[0]?.model ?? "unknown CPU"}, ${Os.cpus().length} cores, load ${Os.loadavg()[0]!.toFixed(1)}, ` +
-    `Node ${process.version}, ${options.kind} workers, ${options.seconds} s`
-)
+printMachine(`${options.kind} workers, ${seconds} s`)
 const line = (cells: ReadonlyArray<unknown>) =>
   console.log(cells.map((cell, index) => index === 0 ? String(cell).padEnd(18) : String(cell).padStart(9)).join(" "))
 line(["scenario", "runs", "hits", "real", "probes", "ok", "p50 ms", "max ms"])
@@ -74,13 +64,6 @@ const claims: ReadonlyArray<readonly [string, number, number]> = [
 ]
 console.log(`${load.started} operations: ${load.succeeded} succeeded, ${failed} failed with a typed error`)
 for (const [what, figure, most] of claims) {
-  console.log(`${what.padEnd(45)} ${String(figure).padStart(8)}   at most ${most}`)
+  claim(`${what.padEnd(45)} ${String(figure).padStart(8)}   at most ${most}`, figure <= most)
 }
-if (values.json !== undefined) {
-  Fs.writeFileSync(values.json, `${JSON.stringify({ node: process.version, options, figures }, null, 2)}\n`)
-}
-const broken = claims.filter(([, figure, most]) => figure > most)
-if (broken.length > 0) {
-  console.error(`not held: ${broken.map(([what]) => what).join(", ")}`)
-  process.exitCode = 1
-}
+writeResults(json, { parameters: { ...options }, results: figures })

@@ -4,11 +4,15 @@
  * callers, the same loop for all; the subjects take turns and the median of each is reported. CPU time is that of the
  * process with its threads, and of its child processes.
  *
- * `npx tsx bench/src/workers-pool.bench.ts [--json FILE] [--rounds 5] [--millis 1500]`
+ * `npx tsx bench/src/workers-pool.bench.ts [--json FILE] [--rounds N] [--millis N]`
  */
 import { spawnSync } from "node:child_process"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
+import { parse } from "./report.js"
+
+const usage = "npx tsx bench/src/workers-pool.bench.ts [--json FILE] [--rounds N] [--millis N]"
+const values = parse(usage, { rounds: 5, millis: 1_500 })
 
 const root = Path.resolve(Path.dirname(fileURLToPath(import.meta.url)), "../..")
 
@@ -18,4 +22,4 @@ const node = (...args: ReadonlyArray<string>): void => {
 }
 
 node(Path.join(root, "node_modules/typescript/bin/tsc"), "-b", "bench")
-node(Path.join(root, "bench/dist/src/workers/pools.js"), ...process.argv.slice(2))
+node(Path.join(root, "bench/dist/src/workers/pools.js"), JSON.stringify(values))

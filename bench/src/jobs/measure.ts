@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createRequire } from "node:module"
+import { median, quantile } from "../report.js"
 
 const payload = "x".repeat(200)
 const producers = 64
@@ -34,11 +35,8 @@ const claimed = (jobId: string) =>
     return append
   })
 
-const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
-
 /** Of sorted values. */
-const at = (values: ReadonlyArray<number>, share: number): number =>
-  Number(values[Math.floor(share * (values.length - 1))]!.toFixed(2))
+const at = (sorted: ReadonlyArray<number>, share: number): number => Number(quantile(sorted, share).toFixed(2))
 
 interface Database {
   readonly exec: (sql: string) => void

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
 import { WebSocket } from "ws"
+import { quantile } from "../report.js"
 import { type Answer, nowMillis, type Order, type Plan } from "./viewerServer.js"
 
 /** What the wire has of a frame, as far as it is looked at. */
@@ -82,8 +83,7 @@ const connect = async (url: string, count: number): Promise<{ viewers: Array<Vie
   return { viewers, latencies }
 }
 
-const at = (sorted: ReadonlyArray<number>, share: number): number =>
-  Number(sorted[Math.floor(share * (sorted.length - 1))]!.toFixed(2))
+const at = (sorted: ReadonlyArray<number>, share: number): number => Number(quantile(sorted, share).toFixed(2))
 
 /** So many viewers of one job, which does what the plan says; server and viewers on a core each where that can be. */
 export const viewers = async (path: string, count: number, plan: Plan): Promise<object> => {

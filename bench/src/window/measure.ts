@@ -13,6 +13,7 @@ import * as Metrics from "spillway/Metrics"
 import * as Overflow from "spillway/Overflow"
 import type { Session } from "spillway/Session"
 import { WebSocket } from "ws"
+import { quantile } from "../report.js"
 
 export interface Order {
   readonly deliveryDelay: number | undefined
@@ -102,9 +103,6 @@ const proxy = (port: number, bytesPerSecond: number): Promise<{ readonly port: n
       () => resolve({ port: (server.address() as Net.AddressInfo).port, stop: () => void server.close() })
     )
   })
-
-const quantile = (sorted: ReadonlyArray<number>, q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? NaN
 
 /** Figures of the time after the first second, in which the buffers fill. */
 const read = async (port: number, millis: number): Promise<Figures> => {

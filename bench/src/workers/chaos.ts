@@ -13,6 +13,7 @@ import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
+import { median } from "../report.js"
 
 const folder = Path.resolve(Path.dirname(fileURLToPath(import.meta.url)), "../../../packages/workers/workers")
 
@@ -72,8 +73,6 @@ const stateOf = (pid: number): string | undefined => {
     return undefined
   }
 }
-
-const median = (values: ReadonlyArray<number>): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
 
 const rowOf = (scenario: string, reports: ReadonlyArray<Chaos.Report>): Row => {
   const times = reports.map(({ recoveredMillis }) => recoveredMillis ?? Infinity)

@@ -12,22 +12,22 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
-import { parseArgs } from "node:util"
 import { Worker } from "node:worker_threads"
 import { Piscina } from "piscina"
 import workerpool from "workerpool"
+import { claim, median, printMachine, quantile, writeResults } from "../report.js"
 import { regressions } from "./regression.js"
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    rounds: { type: "string", default: "5" },
-    millis: { type: "string", default: "1500" }
-  }
-})
+interface Options {
+  readonly json?: string
+  readonly rounds: number
+  readonly millis: number
+}
+
+/** What the bench has read from its command line. */
+const { json, millis, rounds } = JSON.parse(process.argv[2]!) as Options
 
 const size = 2
 const callers = 8
@@ -183,9 +183,6 @@ const cpuSeconds = (pids: ReadonlyArray<number>): number => {
   return (system + user) / 1e6 + childSeconds(pids)
 }
 
-const quantile = (sorted: ReadonlyArray<number>, part: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0
-
 const round = async ({ load, pids }: Subject, millis: number) => {
   const [cpu, start] = [cpuSeconds(pids), performance.now()]
   const times = [...await load(millis)].sort((a, b) => a - b)
@@ -202,8 +199,7 @@ const round = async ({ load, pids }: Subject, millis: number) => {
 
 type Figures = Awaited<ReturnType<typeof round>>
 
-const median = (all: ReadonlyArray<Figures>, key: keyof Figures): number =>
-  all.map((figures) => figures[key]).sort((a, b) => a - b)[all.length >> 1]!
+const medianOf = (all: ReadonlyArray<Figures>, key: keyof Figures): number => median(all.map((figures) => figures[key]))
 
 const results = new Map<string, Array<Figures>>()
 const running = await Promise.all(subjects.map((make) => make()))
@@ -216,25 +212,22 @@ for (const subject of running) {
     operations += (await subject.load(1000)).length
   }
 }
-for (let count = 0; count < Number(values.rounds); count++) {
+for (let count = 0; count < rounds; count++) {
   for (const subject of running) {
-    results.set(subject.name, [...results.get(subject.name) ?? [], await round(subject, Number(values.millis))])
+    results.set(subject.name, [...results.get(subject.name) ?? [], await round(subject, millis)])
   }
 }
 for (const subject of running) await subject.close()
 
 const table = [...results].map(([name, all]): Figures & { readonly name: string } => ({
   name,
-  operationsPerSecond: median(all, "operationsPerSecond"),
-  operationsPerCpuSecond: median(all, "operationsPerCpuSecond"),
-  p50Millis: median(all, "p50Millis"),
-  p95Millis: median(all, "p95Millis"),
-  p99Millis: median(all, "p99Millis")
+  operationsPerSecond: medianOf(all, "operationsPerSecond"),
+  operationsPerCpuSecond: medianOf(all, "operationsPerCpuSecond"),
+  p50Millis: medianOf(all, "p50Millis"),
+  p95Millis: medianOf(all, "p95Millis"),
+  p99Millis: medianOf(all, "p99Millis")
 }))
-console.log(
-  `${Os.cpus()[0]?.model ?? "unknown CPU"}, ${Os.cpus().length} cores, load ${Os.loadavg()[0]!.toFixed(1)}, Node ` +
-    `${process.version}, ${size} workers, ${callers} callers, ${values.rounds} rounds of ${values.millis} ms`
-)
+printMachine(`${size} workers, ${callers} callers, ${rounds} rounds of ${millis} ms`)
 console.log("subject                        op/s   op/CPU s    p50 ms    p95 ms    p99 ms")
 for (const row of table) {
   const cells = [
@@ -257,15 +250,6 @@ const worse = regressions(run(of("piscina (threads)")), run(of("spillway, thread
 console.log(`threads against piscina: ${worse.length === 0 ? "no worse" : worse.join(", ")}`)
 
 const memory = of("spillway, memory")
-const claims: ReadonlyArray<readonly [string, boolean]> = [
-  ["in memory: more than 1,000 operations a second", memory.operationsPerSecond > 1000],
-  ["in memory: p50 below 50 ms, p99 below 100 ms", memory.p50Millis < 50 && memory.p99Millis < 100]
-]
-for (const [claim, holds] of claims) console.log(`${holds ? "holds" : "DOES NOT HOLD"}: ${claim}`)
-if (values.json !== undefined) {
-  Fs.writeFileSync(
-    values.json,
-    `${JSON.stringify({ node: process.version, options: values, results: table }, null, 2)}\n`
-  )
-}
-if (claims.some(([, holds]) => !holds)) process.exitCode = 1
+claim("in memory: more than 1,000 operations a second", memory.operationsPerSecond > 1000)
+claim("in memory: p50 below 50 ms, p99 below 100 ms", memory.p50Millis < 50 && memory.p99Millis < 100)
+writeResults(json, { parameters: { rounds, millis, size, callers }, results: table })
