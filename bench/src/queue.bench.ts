@@ -12,7 +12,7 @@ import { execFileSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { LaneQueue, type LaneQueueOptions } from "../../packages/spillway/src/internal/laneQueue.js"
 import type { LaneIndex } from "../../packages/spillway/src/Lane.js"
-import { median, parse, printMachine, writeResults } from "./report.js"
+import { claim, median, parse, printMachine, writeResults } from "./report.js"
 
 const { json, repetitions, ...values } = parse("npx tsx bench/src/queue.bench.ts [--json FILE] [--repetitions N]", {
   repetitions: 5,
@@ -186,6 +186,10 @@ const main = () => {
   for (const { max, median, min, name } of results) {
     console.log(`${name.padEnd(40)} ${median.toFixed(1).padStart(7)}  (${min.toFixed(1)} to ${max.toFixed(1)})`)
   }
+  const pairs = (name: string): number => results.find((result) => result.name === name)!.median
+  claim("every case makes at least a million pairs a second", results.every(({ median }) => median >= 1))
+  const slower = pairs("lane queue, 100 deep") / pairs("lane queue, 100,000 deep")
+  claim(`a pair at depth 100,000 takes at most 3 times as long as at depth 100 (${slower.toFixed(2)})`, slower <= 3)
   writeResults(json, { parameters: { unit: "million pairs/s", repetitions }, results })
 }
 
