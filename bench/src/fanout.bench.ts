@@ -1,25 +1,28 @@
 /**
  * Fan-out over loopback: one publisher inside the server, N subscribers. Spillway (full supervised sessions, default
- * policies, metrics, one topic of its hub) beside plain `ws`, Socket.IO and Effect's own `PubSub` with the platform's
- * `Socket`.
+ * policies, metrics, one topic of its hub) beside a floor in Node, plain `ws`, Socket.IO, Effect's own `PubSub` with the
+ * platform's `Socket`, a stream of Effect RPC and, where it is installed, the NATS server.
  *
  * Each server is a process of its own, pinned to one core where `taskset` is there, the load generator (plain sockets and a
- * frame counter, the same for all) to another. All servers live at the same time and take turns, so that what else the
+ * counter of messages, the same for all) to another. All servers live at the same time and take turns, so that what else the
  * machine does is shared fairly. The steady figure is the CPU seconds of the server process for a million deliveries; the one
  * to quote is the median of its ratios to plain `ws`, turn by turn.
  *
- * `npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--peers ws,spillway,...] [--cells 1000x128x1,...]`
+ * `npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--peers ws,rpc,...] [--cells 1000x128x1,...]`
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { createRequire } from "node:module"
 import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
 import { Subscribers } from "./fanout/client.js"
-import type { Order, Peer, Reading } from "./fanout/server.js"
-import { median, parse, printMachine, writeResults } from "./report.js"
+import { natsInstalled } from "./fanout/nats.js"
+import { marker, type Peer, type Protocol, protocols } from "./fanout/protocol.js"
+import type { Order, Reading } from "./fanout/server.js"
+import { median, parse, printMachine, refuse, writeResults } from "./report.js"
 
 const usage =
-  "npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--peers ws,spillway,platform,socketio] " +
-  "[--cells SUBSCRIBERSxBYTESxPER_TICK,...]"
+  "npx tsx bench/src/fanout.bench.ts [--json FILE] [--turns N] [--deliveries N] [--cells SUBSCRIBERSxBYTESxPER_TICK,...] " +
+  `[--peers ${Object.keys(protocols).join(",")}]`
 
 interface Cell {
   readonly subscribers: number
@@ -34,13 +37,33 @@ const allCells = [100, 1_000, 5_000].flatMap((subscribers) =>
 const { deliveries: deliveriesPerTurn, json, turns, ...values } = parse(usage, {
   turns: 5,
   deliveries: 100_000,
-  peers: "ws,spillway,socketio,platform",
+  peers: Object.keys(protocols).join(","),
   cells: allCells.join(",")
 })
 
-const peers = values.peers.split(",") as Array<Peer>
+const asked = values.peers.split(",").map((name): Peer =>
+  Object.hasOwn(protocols, name) ? name as Peer : refuse(`--peers knows no ${name}`, usage)
+)
+const nats = natsInstalled()
+const peers = asked.filter((peer) => peer !== "nats" || "version" in nats)
+if (peers.length < asked.length && "reason" in nats) console.log(`nats is left out: ${nats.reason}`)
+
+/** Packages whose version says what a peer is. Those of Spillway are at the commit. */
+const packagesOf: { readonly [P in Peer]?: ReadonlyArray<string> } = {
+  ws: ["ws"],
+  socketio: ["socket.io"],
+  platform: ["effect", "@effect/platform-node"],
+  rpc: ["@effect/rpc"]
+}
+const require = createRequire(import.meta.url)
+const versions = Object.fromEntries([
+  ...new Set(["effect", "ws", ...peers.flatMap((peer) => packagesOf[peer] ?? [])])
+].map((name) => [name, (require(`${name}/package.json`) as { readonly version: string }).version]))
+if (peers.includes("nats") && "version" in nats) versions["nats-server"] = nats.version
+
 const cells = values.cells.split(",").map((text): Cell => {
   const [subscribers, payloadBytes, perTick] = text.split("x").map(Number) as [number, number, number]
+  if (payloadBytes < marker.length) refuse(`--cells takes payloads of ${marker.length} bytes and more`, usage)
   return { subscribers, payloadBytes, perTick }
 })
 
@@ -66,20 +89,14 @@ const nextMessage = <A>(child: ChildProcess): Promise<A> =>
     })
   })
 
-/** Path of the handshake, and what a client of the peer says first. */
-const protocolOf = (peer: Peer): { readonly path: string; readonly hello: string | undefined } =>
-  peer === "socketio"
-    ? { path: "/socket.io/?EIO=4&transport=websocket", hello: "40" }
-    : { path: "/", hello: undefined }
-
 const start = async (peer: Peer, count: number): Promise<Server> => {
   const file = fileURLToPath(new URL("./fanout/server.ts", import.meta.url))
   const command = [process.execPath, ...process.execArgv, file, peer]
   const pinned = canPin ? ["taskset", "-c", "0", ...command] : command
   const child = spawn(pinned[0]!, pinned.slice(1), { stdio: ["ignore", "inherit", "inherit", "ipc"] })
   const { port } = await nextMessage<{ readonly port: number }>(child)
-  const { hello, path } = protocolOf(peer)
-  const subscribers = await Subscribers.connect(port, count, path, hello)
+  const protocol: Protocol = protocols[peer]
+  const subscribers = await Subscribers.connect(port, count, protocol)
   // What a protocol says at its start is over, and everybody is subscribed.
   await new Promise((resolve) => setTimeout(resolve, 1_000))
   return { peer, child, subscribers }
@@ -164,6 +181,7 @@ printMachine(
   `${canPin ? "server on core 0, load on core 1" : "not pinned"}; ` +
     `CPU seconds of the server for a million deliveries, medians of ${turns}`
 )
+console.log(Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", "))
 console.log(
   `${"subscribers x bytes x per tick".padEnd(32)}${"peer".padEnd(10)}${"CPU s".padStart(8)}   ratio to ws (min to max)`
 )
@@ -188,4 +206,4 @@ const results = rows.map((row) => ({
   ratios: ratios(row),
   deliveriesPerSecond: median(row.perSecond)
 }))
-writeResults(json, { parameters: { turns, deliveriesPerTurn, peers, cells, isPinned: canPin }, results })
+writeResults(json, { parameters: { turns, deliveriesPerTurn, peers, versions, cells, isPinned: canPin }, results })

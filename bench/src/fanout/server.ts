@@ -1,12 +1,16 @@
 /**
  * One server under test, in a process of its own: it publishes what it is told over IPC, in ticks, to all who are
- * connected. `server.ts ws|floor|spillway|platform|socketio`
+ * connected. `server.ts floor|ws|spillway|socketio|platform|rpc|nats`
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as HttpRouter from "@effect/platform/HttpRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as Rpc from "@effect/rpc/Rpc"
+import * as RpcGroup from "@effect/rpc/RpcGroup"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as RpcServer from "@effect/rpc/RpcServer"
 import * as Guard from "@spillway/node/Guard"
 import * as SpillwayServer from "@spillway/node/SpillwayServer"
 import * as WebSocketRoute from "@spillway/node/WebSocketRoute"
@@ -14,6 +18,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import type * as Net from "node:net"
 import { Server as SocketIo } from "socket.io"
@@ -24,12 +30,8 @@ import * as Metrics from "spillway/Metrics"
 import * as Overflow from "spillway/Overflow"
 import type { Session } from "spillway/Session"
 import { WebSocketServer } from "ws"
-
-/** A server that is listening, and how it gives one payload to all who are connected. */
-interface Running {
-  readonly port: number
-  readonly publish: (payload: Buffer) => void
-}
+import { startNats } from "./nats.js"
+import { marker, type Peer, type Running } from "./protocol.js"
 
 /** What the server is told: so many ticks with so many messages of so many bytes each; none asks for a reading. */
 export interface Order {
@@ -38,7 +40,7 @@ export interface Order {
   readonly payloadBytes: number
 }
 
-/** CPU seconds of the process so far. */
+/** CPU seconds of the server so far. */
 export interface Reading {
   readonly cpuSeconds: number
 }
@@ -157,22 +159,40 @@ const startPlatform = async (): Promise<Running> => {
   )
 }
 
-const starts = {
-  ws: startWs,
-  floor: startFloor,
-  spillway: startSpillway,
-  platform: startPlatform,
-  socketio: startSocketIo
+/** As one writes it with Effect RPC: a `PubSub`, and a streaming call by each subscriber. */
+const startRpc = (): Promise<Running> => {
+  const pubsub = Effect.runSync(PubSub.sliding<string>(1024))
+  const group = RpcGroup.make(Rpc.make("Subscribe", { success: Schema.String, stream: true }))
+  const handlers = group.toLayer({ Subscribe: () => Stream.fromPubSub(pubsub) })
+  const http = NodeHttpServer.layer(() => Http.createServer({ noDelay: true }), { port: 0, host: "127.0.0.1" })
+  return launch(
+    Layer.unwrapScoped(Effect.map(RpcServer.toHttpAppWebsocket(group), (app) => HttpServer.serve(app))).pipe(
+      Layer.provide([handlers, RpcSerialization.layerJson]),
+      Layer.provideMerge(http)
+    ),
+    Effect.succeed((payload) => void Effect.runSync(PubSub.publish(pubsub, payload.toString("latin1"))))
+  )
 }
 
-/** A peer that can be asked for. */
-export type Peer = keyof typeof starts
+const starts: { readonly [P in Peer]: () => Promise<Running> } = {
+  floor: startFloor,
+  ws: startWs,
+  spillway: startSpillway,
+  socketio: startSocketIo,
+  platform: startPlatform,
+  rpc: startRpc,
+  nats: startNats
+}
 
 const running = await starts[process.argv[2] as Peer]()
 
 /** Every message has bytes of its own, as it would have in life. */
 const publishTick = (order: Order): void => {
-  for (let i = 0; i < order.perTick; i++) running.publish(Buffer.alloc(order.payloadBytes, 120))
+  for (let i = 0; i < order.perTick; i++) {
+    const payload = Buffer.alloc(order.payloadBytes, 120)
+    payload.write(marker, order.payloadBytes - marker.length)
+    running.publish(payload)
+  }
 }
 
 const perform = (order: Order): void => {
@@ -180,16 +200,22 @@ const perform = (order: Order): void => {
   const tick = (): void => {
     publishTick(order)
     left--
-    if (left > 0) setImmediate(tick)
+    if (left === 0) return
+    if (running.tickDone === undefined) setImmediate(tick)
+    else void running.tickDone().then(tick)
   }
   setImmediate(tick)
 }
 
-const answer = (): void => {
+const ownCpuSeconds = (): number => {
   const { system, user } = process.cpuUsage()
-  process.send!({ cpuSeconds: (user + system) / 1e6 } satisfies Reading)
+  return (user + system) / 1e6
+}
+
+const answer = (): void => {
+  process.send!({ cpuSeconds: (running.cpuSeconds ?? ownCpuSeconds)() } satisfies Reading)
 }
 
 process.send!({ port: running.port })
 process.on("message", (order: Order) => order.ticks === 0 ? answer() : perform(order))
-process.on("disconnect", () => process.exit(0))
+process.on("disconnect", running.stop ?? (() => process.exit(0)))
