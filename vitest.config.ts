@@ -7,7 +7,7 @@ export default defineConfig({
     projects,
     poolOptions: {
       // Live tests, in processes of their own. `--expose-gc` is for tests that count what is left on the heap.
-      forks: { maxForks: Math.min(availableParallelism(), 4), minForks: 1, execArgv: ["--expose-gc"] },
+      forks: { maxForks: Math.min(availableParallelism() + 2, 4), minForks: 1, execArgv: ["--expose-gc"] },
       // Unit tests, side by side with the live ones, which mostly wait.
       threads: { maxThreads: Math.min(availableParallelism(), 4), minThreads: 1, isolate: false }
     },

@@ -50,8 +50,8 @@ const measureIsolation = async (): Promise<void> => {
     }
   }
   const ours = runs.map(({ spillway }) => spillway)
-  const ratio = median(ours.map(({ before, during }) => during.p99 / before.p99))
-  claim(`p99 with stalled readers is at most 1.2 times that without (median ${ratio.toFixed(2)})`, ratio <= 1.2)
+  const ratio = median(ours.map(({ during }) => during.p99)) / median(ours.map(({ before }) => before.p99))
+  claim(`p99 with stalled readers is at most 1.2 times that without (${ratio.toFixed(2)})`, ratio <= 1.2)
   const grown = median(ours.map(({ grownMegabytes }) => grownMegabytes))
   claim(`memory grows by at most ${grownMegabytesMax.toFixed(1)} MB (${grown.toFixed(1)})`, grown <= grownMegabytesMax)
   claim("those that read miss nothing", ours.every(({ fastReceived }) => fastReceived === 1))
@@ -66,16 +66,16 @@ const measureScale = async (): Promise<void> => {
   for (const one of runs) {
     console.log(
       `  none slow: ${millis(one.without)}; a tenth slow: ${millis(one.withSlow)}; event loop p99 ` +
-        `${one.delayP99Millis.toFixed(1)} ms, ${one.sessions} sessions, slow got ${
+        `${one.delayP99Millis.toFixed(1)} ms, ${one.slowClosed} slow ones closed, slow got ${
           (one.slowReceived * 100).toFixed(0)
         } %`
     )
   }
-  const ratio = median(runs.map(({ withSlow, without }) => withSlow.p99 / without.p99))
-  claim(`fast p99 is at most 1.5 times that without slow ones (median ${ratio.toFixed(2)})`, ratio <= 1.5)
+  const ratio = median(runs.map(({ withSlow }) => withSlow.p99)) / median(runs.map(({ without }) => without.p99))
+  claim(`fast p99 is at most 1.5 times that without slow ones (${ratio.toFixed(2)})`, ratio <= 1.5)
   const delay = median(runs.map(({ delayP99Millis }) => delayP99Millis))
   claim(`event-loop delay p99 below 50 ms (${delay.toFixed(1)})`, delay < 50)
-  claim("all 2,300 sessions are still there", runs.every(({ sessions }) => sessions === 2_300))
+  claim("nobody but slow ones was closed", runs.every(({ othersClosed }) => othersClosed === 0))
   claim("the slow ones were slow", runs.every(({ slowReceived }) => slowReceived < 0.5))
 }
 

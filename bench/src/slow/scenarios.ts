@@ -107,6 +107,9 @@ export interface Scale {
   readonly withSlow: Percentiles
   readonly delayP99Millis: number
   readonly sessions: number
+  /** A slow one is closed when a ping stands behind more than it reads within the pong timeout. */
+  readonly slowClosed: number
+  readonly othersClosed: number
   /** What each kind received of all that was published meanwhile. */
   readonly fastReceived: number
   readonly slowReceived: number
@@ -130,6 +133,8 @@ export const scale = async (seconds: number, streams = 500, idleCount = 1_800): 
   const reading = await server.read()
   const published = 60 * seconds
   const fastReceived = (countOfAll(fast) - before.fast) / (fast.length * published)
+  const slowClosed = slow.filter(({ isOpen }) => !isOpen).length
+  const othersClosed = [...idle, ...fast].filter(({ isOpen }) => !isOpen).length
   const slowReceived = (countOfAll(slow) - before.slow) / (slow.length * published)
   for (const client of [...idle, ...clients]) client.close()
   await server.stop()
@@ -138,6 +143,8 @@ export const scale = async (seconds: number, streams = 500, idleCount = 1_800): 
     withSlow,
     delayP99Millis: reading.delayP99Millis,
     sessions: reading.sessions!.sessions,
+    slowClosed,
+    othersClosed,
     fastReceived,
     slowReceived
   }

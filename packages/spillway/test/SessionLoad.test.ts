@@ -120,7 +120,7 @@ describe("load", () => {
     }))
 
   test("A146 after 24 hours there is as much of everything as after one, and every message is accounted for", {
-    session: { heartbeatInterval: "30 seconds" }
+    session: { heartbeatInterval: "5 minutes" }
   }, (rig) =>
     Effect.gen(function*() {
       const pairs = yield* Effect.all(
@@ -158,6 +158,6 @@ describe("load", () => {
       assertConserved(totals.lanes)
       assert.strictEqual(totals.lanes.critical.sent, 24 * 6 * 4)
       assert.strictEqual(totals.lanes.important.sent, 2 * 24 * 6 * 4)
-      assert.isAtLeast(totals.lanes.control.sent, 24 * 60 * 2 * 4, "heartbeats")
+      assert.isAtLeast(totals.lanes.control.sent, 24 * 12 * 4, "heartbeats")
     }))
 })
