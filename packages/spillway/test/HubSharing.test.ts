@@ -3,13 +3,16 @@
  * looks, or something happens, between the publication and the write.
  */
 import { assert, describe } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Hub from "../src/Hub.js"
 import type { SessionImpl } from "../src/internal/session.js"
 import type * as Overflow from "../src/Overflow.js"
 import { layer as policy } from "../src/Overflow.js"
 import type { Session } from "../src/Session.js"
 import { Sessions } from "../src/Sessions.js"
+import * as Telemetry from "../src/Telemetry.js"
 import {
   advance,
   bulk,
@@ -153,6 +156,42 @@ describe("Hub", () => {
         assert.deepStrictEqual(yield* rest(client), ["good"])
         assert.deepInclude(session.stats.lanes.bulk, { offered: 1, expired: 1 })
       }
+    }))
+
+  const sojourns: Array<string> = []
+  const telemetry = Layer.map(Telemetry.layerNoop, (context) =>
+    Context.add(context, Telemetry.Telemetry, {
+      ...Context.get(context, Telemetry.Telemetry),
+      sojourn: (lane, millis) => sojourns.push(`${lane}: ${millis} ms`)
+    }))
+  test(
+    "how long a shared message waited is told of its lane, for each session that wrote it",
+    { telemetry },
+    (rig) =>
+      Effect.gen(function*() {
+        const { hub } = yield* members(rig, 3)
+        sojourns.length = 0
+        hub.unsafePublish("x", bulk("b"))
+        hub.unsafePublish("x", important("i"))
+        yield* settle
+        assert.deepStrictEqual(sojourns, ["2: 0 ms", "2: 0 ms", "2: 0 ms"])
+      })
+  )
+
+  test("what is shared is traffic: it puts off the idle timeout, looked at or not", {
+    session: { idleTimeout: "10 seconds", pingInterval: "1 hour", receiveTimeout: "1 hour" }
+  }, (rig) =>
+    Effect.gen(function*() {
+      const { hub, pairs } = yield* members(rig, 2)
+      for (let i = 0; i < 5; i++) {
+        yield* advance("9 seconds")
+        hub.unsafePublish("x", important("i"))
+        if (i % 2 === 0) assert.strictEqual(pairs[0]!.session.stats.queuedItems, 1)
+      }
+      yield* advance("9 seconds")
+      assert.isTrue(pairs.every(({ session }) => session.state === "open"))
+      yield* advance("2 seconds")
+      assert.isTrue(pairs.every(({ session }) => session.state !== "open"))
     }))
 
   test(

@@ -21,8 +21,11 @@ export interface OutboxHooks<A> {
   onShed(item: A, lane: LaneIndex, reason: Queue.ShedReason): void
   /** A message did not fit, and the rule of its lane is to end the session. */
   onDisconnect(lane: LaneIndex): void
-  /** Messages with so many bytes that were shared with other outboxes are in the lanes now. It must not call the outbox. */
-  onUnshared?(bytes: number): void
+  /**
+   * Messages with so many bytes that were shared with other outboxes, the last one since then, are in the lanes now. It
+   * must not call the outbox.
+   */
+  onUnshared?(bytes: number, lastAt: number): void
 }
 
 /** An offer that waits for room. A node of its lane's list. */
@@ -132,7 +135,7 @@ export class OutboxCore<A> {
     }
     if (batch === undefined) return
     for (const offer of batch.offers()) offerTo(lanes, offer)
-    this.hooks.onUnshared?.(batch.bytes)
+    this.hooks.onUnshared?.(batch.bytes, batch.lastAt)
   }
 
   /**

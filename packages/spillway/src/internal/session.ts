@@ -321,6 +321,8 @@ export class SessionImpl implements Session.Session, Hosted, ConnectionEvents {
 
   onDue(now: number, lateMillis: number): void {
     if (this.isEnding) return
+    // What it shares with others is traffic as well.
+    if (this.host.options.idleTimeout !== Infinity) this.writer.outbox.stir()
     this.timers.onDue(this, now, lateMillis)
     if (!this.isEnding) this.host.arm(this, this.timers.nextDueAt)
   }

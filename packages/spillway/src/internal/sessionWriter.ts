@@ -97,14 +97,8 @@ export class SessionWriter implements WindowedWriter {
   offerAt(message: Message, now: number): Outcome {
     if (this.sealed) return Outcomes.rejected("Closed")
     const lane = Lane.toIndex(message.lane)
-    const code = this.outbox.offer(
-      message.frame,
-      this.bytesOf(message, lane),
-      lane,
-      message.key,
-      message.maxAgeMillis,
-      now
-    )
+    const bytes = this.bytesOf(message, lane)
+    const code = this.outbox.offer(message.frame, bytes, lane, message.key, message.maxAgeMillis, now)
     return this.offered(code, message.frame, lane, now)
   }
 
@@ -118,11 +112,13 @@ export class SessionWriter implements WindowedWriter {
     if (code >= CONFLATED) this.host.ledger.hold(frame)
     else this.noteShed(lane, "rejected")
     this.updatePressure()
-    const { host } = this
-    const { timers } = this.owner
-    // Asked first: nearly always nobody wants to know, and every object that is not looked at makes a broadcast cheaper.
-    if (host.options.idleTimeout !== Infinity && code >= CONFLATED && lane !== 0) timers.lastTrafficAt = now
+    if (code >= CONFLATED && lane !== 0) this.noteTraffic(now)
     return outcomeOf(code)
+  }
+
+  /** Asks first: nearly always nobody wants to know, and every object that is not looked at makes a broadcast cheaper. */
+  private noteTraffic(at: number): void {
+    if (this.host.options.idleTimeout !== Infinity) this.owner.timers.lastTrafficAt = at
   }
 
   /** After each change of what is queued or in flight. */
@@ -198,10 +194,12 @@ export class SessionWriter implements WindowedWriter {
   /** As `writeBatch`, of what other sessions write as well: it goes on to be idle, unless the kernel does not take it. */
   private writeShared(batch: Batch<Item>, now: number): void {
     const { connection, host } = this
+    const items = batch.order()
     this.dirty = false
+    this.noteTraffic(batch.lastAt)
     host.telemetry.sojourn(batch.leadLane, now - batch.leadAt)
     connection.cork()
-    for (const item of batch.order()) {
+    for (const item of items) {
       host.ledger.release(item as Frame.Frame)
       connection.write(item as Frame.Frame, 0)
     }
@@ -210,7 +208,6 @@ export class SessionWriter implements WindowedWriter {
       this.sentBytes += batch.bytes
       this.sends++
       host.telemetry.sendCompleted(0)
-      if (host.options.idleTimeout !== Infinity) this.owner.timers.lastTrafficAt = now
       return
     }
     this.inFlightBytes = this.chargedBytes = batch.bytes
@@ -229,8 +226,9 @@ export class SessionWriter implements WindowedWriter {
   }
 
   /** Outbox hook: what was charged while it was shared is in the lanes now. */
-  onUnshared(bytes: number): void {
+  onUnshared(bytes: number, lastAt: number): void {
     this.chargedBytes += bytes
+    this.noteTraffic(lastAt)
   }
 
   /** `true`: nothing is left; `false`: the connection is busy or gone; `undefined`: others shall run first. */

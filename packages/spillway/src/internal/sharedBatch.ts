@@ -92,7 +92,7 @@ export class Batch<A> {
   next: Batch<A> | undefined = undefined
   nextOffer: SharedOffer<A> | undefined = undefined
   private leaving: ReadonlyArray<A> | undefined = undefined
-  /** Of the message that leaves first: its lane, and when it was offered. */
+  /** Of the message that leaves first, known from `order` on: its lane, and when it was offered. */
   leadLane: LaneIndex = 0
   leadAt = 0
 
@@ -104,6 +104,11 @@ export class Batch<A> {
     this.important = (before?.important ?? 0) + (lane === 2 ? 1 : 0)
     this.bulk = (before?.bulk ?? 0) + (lane === 3 ? 1 : 0)
     this.expiresAt = Math.min(before?.expiresAt ?? Infinity, offer.expiresAt)
+  }
+
+  /** When the last of its messages was offered. */
+  get lastAt(): number {
+    return this.offer.now
   }
 
   /** Its messages in the order in which they were offered. O(items). */
