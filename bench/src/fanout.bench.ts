@@ -157,12 +157,20 @@ const ratios = (row: Row): ReadonlyArray<number> => {
   return base === undefined ? [] : row.cpuPerMillion.map((value, i) => value / base.cpuPerMillion[i]!)
 }
 
+/** Sockets of all peers are open at the same time, here one each; Node has raised the limit as far as it goes. */
+const filesMax = Number(spawnSync("sh", ["-c", "ulimit -n"], { encoding: "utf8" }).stdout.trim()) || Infinity
+const filesSpare = 200
+
 for (const count of new Set(cells.map(({ subscribers }) => subscribers))) {
+  if (count * peers.length + filesSpare > filesMax) {
+    console.error(`${count} x ${peers.length} peers is left out: ${filesMax} files may be open; narrow it by --peers`)
+    continue
+  }
   const servers: Array<Server> = []
   for (const peer of peers) servers.push(await start(peer, count))
   for (const cell of cells.filter(({ subscribers }) => subscribers === count)) {
     // More per turn where a delivery costs little, so that every turn takes long enough to be measured.
-    const deliveries = deliveriesPerTurn * Math.max(1, cell.perTick / 8)
+    const deliveries = deliveriesPerTurn * Math.max(1, cell.perTick / 2)
     for (const server of servers) await measure(server, cell, deliveries)
     for (let turn = 0; turn < turns; turn++) {
       for (const server of servers) {
