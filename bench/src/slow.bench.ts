@@ -44,8 +44,7 @@ const measureIsolation = async (): Promise<void> => {
     for (const { [peer]: one } of runs) {
       console.log(
         `  ${peer.padEnd(9)} before: ${millis(one.before)}; during: ${millis(one.during)}; ` +
-          `grown ${one.grownMegabytes.toFixed(1)} MB, fast got ${(one.fastReceived * 100).toFixed(1)} %, ` +
-          `${one.stalledLeft} of 10 stalled still connected`
+          `grown ${one.grownMegabytes.toFixed(1)} MB, fast got ${(one.fastReceived * 100).toFixed(1)} %`
       )
     }
   }
