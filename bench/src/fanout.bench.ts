@@ -12,12 +12,12 @@
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { createRequire } from "node:module"
-import * as Os from "node:os"
 import { fileURLToPath } from "node:url"
 import { Subscribers } from "./fanout/client.js"
 import { natsInstalled } from "./fanout/nats.js"
 import { marker, type Peer, type Protocol, protocols } from "./fanout/protocol.js"
 import type { Order, Reading } from "./fanout/server.js"
+import { canPin, onServerCore, pinGenerator, pinning } from "./pin.js"
 import { median, parse, printMachine, refuse, writeResults } from "./report.js"
 
 const usage =
@@ -73,8 +73,7 @@ const cells = values.cells.split(",").map((text): Cell => {
  */
 const windowBytes = 32 * 1024
 
-const canPin = Os.cpus().length > 1 && spawnSync("taskset", ["-V"]).status === 0
-if (canPin) spawnSync("taskset", ["-cp", "1", String(process.pid)])
+pinGenerator()
 
 interface Server {
   readonly peer: Peer
@@ -95,8 +94,8 @@ const nextMessage = <A>(child: ChildProcess): Promise<A> =>
 const start = async (peer: Peer, count: number): Promise<Server> => {
   const file = fileURLToPath(new URL("./fanout/server.ts", import.meta.url))
   const command = [process.execPath, ...process.execArgv, file, peer]
-  const pinned = canPin ? ["taskset", "-c", "0", ...command] : command
-  const child = spawn(pinned[0]!, pinned.slice(1), { stdio: ["ignore", "inherit", "inherit", "ipc"] })
+  const [program, ...args] = onServerCore(command)
+  const child = spawn(program, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] })
   const { port } = await nextMessage<{ readonly port: number }>(child)
   const protocol: Protocol = protocols[peer]
   const subscribers = await Subscribers.connect(port, count, protocol)
@@ -189,7 +188,7 @@ for (const count of new Set(cells.map(({ subscribers }) => subscribers))) {
 }
 
 printMachine(
-  `${canPin ? "server on core 0, load on core 1" : "not pinned"}; ` +
+  `${pinning}; ` +
     `CPU seconds of the server for a million deliveries, medians of ${turns}`
 )
 console.log(Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", "))

@@ -11,8 +11,9 @@
  *
  * `npx tsx bench/src/slow.bench.ts [--json FILE] [--only NAME,...] [--seconds N] [--overload-seconds N] [--repetitions N]`
  */
+import { canPin, pinGenerator, pinning } from "./pin.js"
 import { claim, median, parse, printMachine, refuse, writeResults } from "./report.js"
-import { canPin, lanes, pinGenerator } from "./slow/protocol.js"
+import { lanes } from "./slow/protocol.js"
 import { isolation, overload, type Percentiles, scale, sustained } from "./slow/scenarios.js"
 
 const usage = "npx tsx bench/src/slow.bench.ts [--json FILE] [--only isolation,scale,sustained,overload] " +
@@ -125,7 +126,7 @@ const unknown = chosen.find((name) => measures[name] === undefined)
 if (unknown !== undefined) refuse(`nothing is called ${unknown}`, usage)
 pinGenerator()
 printMachine(
-  `${canPin ? "server on core 0, load on core 1" : "not pinned"}; ` +
+  `${pinning}; ` +
     `${seconds} s a run, overload ${overloadSeconds} s, ${repetitions} repetitions`
 )
 for (const name of chosen) {

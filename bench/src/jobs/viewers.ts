@@ -1,8 +1,8 @@
 /** Viewers of one job as real WebSocket connections: they look at every frame that comes, and at when it comes. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import * as Os from "node:os"
+import { type ChildProcess, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { WebSocket } from "ws"
+import { canPin, onServerCore, pinGenerator } from "../pin.js"
 import { quantile } from "../report.js"
 import { type Answer, nowMillis, type Order, type Plan } from "./viewerServer.js"
 
@@ -59,8 +59,6 @@ class Viewer {
   }
 }
 
-const canPin = Os.cpus().length > 1 && spawnSync("taskset", ["-V"]).status === 0
-
 const ask = (server: ChildProcess, order?: Order): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const exited = (code: number | null): void => reject(new Error(`the server exited with ${code}`))
@@ -87,11 +85,11 @@ const at = (sorted: ReadonlyArray<number>, share: number): number => Number(quan
 
 /** So many viewers of one job, which does what the plan says; server and viewers on a core each where that can be. */
 export const viewers = async (path: string, count: number, plan: Plan): Promise<object> => {
-  if (canPin) spawnSync("taskset", ["-acp", "1", String(process.pid)])
+  pinGenerator()
   const file = fileURLToPath(new URL("./viewerServer.ts", import.meta.url))
   const command = [process.execPath, ...process.execArgv, file, path]
-  const pinned = canPin ? ["taskset", "-c", "0", ...command] : command
-  const server = spawn(pinned[0]!, pinned.slice(1), { stdio: ["ignore", "inherit", "inherit", "ipc"] })
+  const [program, ...args] = onServerCore(command)
+  const server = spawn(program, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] })
   try {
     const listening = await ask(server)
     const created = await ask(server, { create: plan })

@@ -16,6 +16,7 @@ import type * as Overflow from "spillway/Overflow"
 import * as Sessions from "spillway/Sessions"
 import * as Telemetry from "spillway/Telemetry"
 import { Transport } from "spillway/Transport"
+import { quantile } from "../report.js"
 
 export interface Load {
   readonly name: string
@@ -80,9 +81,6 @@ const stepMillis = 20
 const capacityBytes = 2_000
 
 const letters = { c: "critical", i: "important", b: "bulk" } as const
-
-const quantile = (sorted: ReadonlyArray<number>, q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0
 
 /** 5 % critical, 25 % important, 70 % bulk, drawn at random. */
 const laneAt = (drawn: number): Lane => drawn < 0.05 ? "critical" : drawn < 0.3 ? "important" : "bulk"

@@ -1,8 +1,8 @@
 /** What the server process is told and says, and how to run it. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import * as Os from "node:os"
+import { type ChildProcess, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import type { Snapshot } from "spillway/Sessions"
+import { onServerCore } from "../pin.js"
 
 export type Peer = "ws" | "spillway"
 
@@ -37,21 +37,14 @@ export interface Reading {
   readonly sessions: Snapshot | undefined
 }
 
-export const canPin = Os.cpus().length > 1 && spawnSync("taskset", ["-V"]).status === 0
-
-/** The load generator keeps to its own core. */
-export const pinGenerator = (): void => {
-  if (canPin) spawnSync("taskset", ["-cp", "1", String(process.pid)])
-}
-
 export class Server {
   private constructor(private readonly child: ChildProcess, readonly port: number) {}
 
   static async start(peer: Peer): Promise<Server> {
     const file = fileURLToPath(new URL("./server.ts", import.meta.url))
     const command = [process.execPath, "--import", "tsx", "--expose-gc", file, peer]
-    const pinned = canPin ? ["taskset", "-c", "0", ...command] : command
-    const child = spawn(pinned[0]!, pinned.slice(1), { stdio: ["ignore", "inherit", "inherit", "ipc"] })
+    const [program, ...args] = onServerCore(command)
+    const child = spawn(program, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] })
     child.setMaxListeners(0)
     return new Server(child, await answerOf<number>(child, "port"))
   }

@@ -21,6 +21,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { InvalidOption } from "spillway/SpillwayError"
+import * as check from "./internal/check.js"
 import * as configured from "./internal/configured.js"
 import * as eventLog from "./internal/eventLog.js"
 import type { AppendError, ReadError, StoreFailed } from "./JobError.js"
@@ -209,21 +210,6 @@ export const make = (options: Options = {}): Effect.Effect<EventLogShape, Invali
 export const layer = (options?: Options): Layer.Layer<EventLog, InvalidOption, JobStore> =>
   Layer.scoped(EventLog, make(options))
 
-const counts = [
-  "queueItemsMax",
-  "queueBytesMax",
-  "batchItemsMax",
-  "eventBytesMax",
-  "pageItemsMax",
-  "pageBytesMax",
-  "tailItemsMax",
-  "tailBytesMax"
-] as const satisfies ReadonlyArray<configured.Keys<Options, number>>
-
-const periods = ["commitTimeout", "pollInterval", "flushTimeout"] as const satisfies ReadonlyArray<
-  configured.Keys<Options, "1 second">
->
-
 /**
  * The options as configuration. The keys are their names; what is not configured keeps its default. Use `Config.nested` for
  * a prefix.
@@ -231,10 +217,7 @@ const periods = ["commitTimeout", "pollInterval", "flushTimeout"] as const satis
  * @since 0.1.0
  * @category configuration
  */
-export const config: Config.Config<Options> = Config.map(
-  Config.all([configured.byKeys(counts, configured.count), configured.byKeys(periods, configured.period)]),
-  (parts) => configured.given<Options>(parts)
-)
+export const config: Config.Config<Options> = configured.byRules(check.logRules)
 
 /**
  * The log as a layer, with options from configuration.

@@ -16,6 +16,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { InvalidOption } from "spillway/SpillwayError"
 import { EventLog } from "./EventLog.js"
+import * as check from "./internal/check.js"
 import * as configured from "./internal/configured.js"
 import * as runner from "./internal/runner.js"
 import type { Handler, Job } from "./Job.js"
@@ -244,19 +245,6 @@ export const layer = <R = never>(
 ): Layer.Layer<JobRunner, InvalidOption, EventLog | JobStore | R> =>
   Layer.scoped(JobRunner, Effect.flatMap(Effect.all(handlers), (all) => make(all, options)))
 
-const counts = ["concurrencyMax", "queuedJobsMax", "retentionBytesMax"] as const satisfies ReadonlyArray<
-  configured.Keys<Options, number>
->
-
-const periods = [
-  "lease",
-  "pollInterval",
-  "ackTimeout",
-  "shutdownGrace",
-  "retentionAge",
-  "retentionInterval"
-] as const satisfies ReadonlyArray<configured.Keys<Options, "1 second">>
-
 /**
  * The options as configuration. The keys are their names; what is not configured keeps its default. Use `Config.nested` for
  * a prefix.
@@ -264,10 +252,7 @@ const periods = [
  * @since 0.1.0
  * @category configuration
  */
-export const config: Config.Config<Options> = Config.map(
-  Config.all([configured.byKeys(counts, configured.count), configured.byKeys(periods, configured.period)]),
-  (parts) => configured.given<Options>(parts)
-)
+export const config: Config.Config<Options> = configured.byRules(check.runnerRules)
 
 /**
  * A runner as a layer, with options from configuration.

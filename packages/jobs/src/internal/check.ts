@@ -29,15 +29,23 @@ export const resolve = <A>(
   return Effect.succeed(out as A)
 }
 
-/** What is checked of the options of a runner. */
+/** Of the options of a runner: those that are numbers, and those that are durations. */
 export const runnerRules = {
   counts: ["concurrencyMax", "queuedJobsMax", "retentionBytesMax"],
-  durations: [
-    "lease",
-    "pollInterval",
-    "ackTimeout",
-    "shutdownGrace",
-    "retentionAge",
-    "retentionInterval"
-  ]
-}
+  durations: ["lease", "pollInterval", "ackTimeout", "shutdownGrace", "retentionAge", "retentionInterval"]
+} as const
+
+/** The same of the options of a log. */
+export const logRules = {
+  counts: [
+    "queueItemsMax",
+    "queueBytesMax",
+    "batchItemsMax",
+    "eventBytesMax",
+    "pageItemsMax",
+    "pageBytesMax",
+    "tailItemsMax",
+    "tailBytesMax"
+  ],
+  durations: ["commitTimeout", "pollInterval", "flushTimeout"]
+} as const

@@ -23,6 +23,16 @@ export const given = <O>(parts: ReadonlyArray<object>): O => {
   return Object.fromEntries(set) as O
 }
 
+/** All options that are numbers or durations, of a module that has no others. */
+export const byRules = <O>(rules: {
+  readonly counts: ReadonlyArray<Keys<O, number>>
+  readonly durations: ReadonlyArray<Keys<O, "1 second">>
+}): Config.Config<O> =>
+  Config.map(
+    Config.all([byKeys(rules.counts, count), byKeys(rules.durations, period)]),
+    (parts) => given<O>(parts)
+  )
+
 /** `Infinity` is no limit. */
 export const count = (key: string): Config.Config<number> =>
   Config.validate(Config.number(key), {

@@ -268,26 +268,12 @@ class LogImpl implements EventLogShape {
   }
 }
 
-const rules = {
-  counts: [
-    "queueItemsMax",
-    "queueBytesMax",
-    "batchItemsMax",
-    "eventBytesMax",
-    "pageItemsMax",
-    "pageBytesMax",
-    "tailItemsMax",
-    "tailBytesMax"
-  ],
-  durations: ["commitTimeout", "pollInterval", "flushTimeout"]
-}
-
 export const make = (
   store: JobStoreShape,
   options: Required<Options>
 ): Effect.Effect<EventLogShape, InvalidOption, Scope.Scope> =>
   Effect.gen(function*() {
-    const log = new LogImpl(store, yield* check.resolve<Resolved>("EventLog", { ...options }, rules))
+    const log = new LogImpl(store, yield* check.resolve<Resolved>("EventLog", { ...options }, check.logRules))
     yield* Effect.forkScoped(log.watchdog)
     // A fiber inherits the mask of where it is forked, and this one is ended by interruption.
     yield* Effect.acquireRelease(Effect.forkDaemon(Effect.interruptible(log.commitLoop)), (loop) => log.close(loop))
