@@ -7,6 +7,7 @@ const queue = "packages/spillway/src/internal/laneQueue.ts"
 const ring = "packages/spillway/src/internal/ring.ts"
 const sharedBatch = "packages/spillway/src/internal/sharedBatch.ts"
 const window = "packages/spillway/src/internal/sessionWindow.ts"
+const publication = "packages/spillway/src/internal/hubPublication.ts"
 const writer = "packages/spillway/src/internal/sessionWriter.ts"
 const sending = "packages/spillway/src/internal/sessionSend.ts"
 const ending = "packages/spillway/src/internal/sessionEnding.ts"
@@ -318,6 +319,18 @@ export const mutations = [
     path: writer,
     from: "    this.chargedBytes += bytes\n",
     to: ""
+  },
+  {
+    name: "shared: sessions that share a message hold it once in all",
+    path: publication,
+    from: "ledger.hold(this.message.frame, sharers)",
+    to: "ledger.hold(this.message.frame)"
+  },
+  {
+    name: "shared: what sessions share is charged to one of them",
+    path: publication,
+    from: "sharers * this.shared!.bytes",
+    to: "this.shared!.bytes"
   },
   {
     name: "shared: a throttled session shares",

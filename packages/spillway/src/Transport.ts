@@ -76,6 +76,11 @@ export interface Connection {
    * than buffer without end) and delivered in order, none lost; an end that happened earlier is reported too.
    */
   attach(events: ConnectionEvents): void
+  /**
+   * Whether what is written now can still reach the peer; left out by transports for which it costs more than a few reads.
+   * Sessions that write in one go ask all of them first, which brings what their writes need into the processor's cache.
+   */
+  readonly isOpen?: boolean
   /** Starts a gathered write: frames written until `uncork` leave in as few system calls as possible. */
   cork(): void
   /** Writes one frame, with its sequence number if it carries one. Only between `cork` and `uncork`. */

@@ -106,6 +106,7 @@ describe("Hub", () => {
         hub.unsafePublish("x", bulk("b"))
         const impl = lost.session as SessionImpl
         impl.onClose({ _tag: "PeerReset", message: "gone" })
+        assert.deepInclude(rig.sessions.memory, { chargedBytes: 4, heldBytes: 2 }, "the others hold them as before")
         yield* closed.session.close()
         yield* advance("10 seconds")
         const report = yield* lost.session.awaitExit

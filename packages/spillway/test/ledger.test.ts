@@ -10,7 +10,7 @@ describe("Ledger", () => {
       ledger: FastCheck.nat({ max: 1 }),
       frame: FastCheck.nat({ max: 3 }),
       // A hold may be told after its release.
-      order: FastCheck.constantFrom("hold", "hold", "release", "release then hold")
+      order: FastCheck.constantFrom("hold", "hold by three", "release", "release then hold")
     })
     let both = 0
     FastCheck.assert(
@@ -25,9 +25,10 @@ describe("Ledger", () => {
         const held = [[0, 0, 0, 0], [0, 0, 0, 0]]
         for (const { frame, ledger, order } of events) {
           const counts = held[ledger]!
-          if (order === "hold") {
-            ledgers[ledger]!.hold(frames[frame]!)
-            counts[frame]!++
+          if (order === "hold" || order === "hold by three") {
+            const outboxes = order === "hold" ? 1 : 3
+            ledgers[ledger]!.hold(frames[frame]!, outboxes)
+            counts[frame]! += outboxes
           } else if (order === "release then hold") {
             ledgers[ledger]!.release(frames[frame]!)
             ledgers[ledger]!.hold(frames[frame]!)

@@ -124,7 +124,10 @@ export const all = {
   ),
   closedOnce: law("onClose is called exactly once, however many ends there are", ending.closedOnce),
   silentAfterEnd: law("nothing is called after onClose", ending.silentAfterEnd),
-  harmlessAfterEnd: law("all methods are harmless after the end and never throw", ending.harmlessAfterEnd),
+  harmlessAfterEnd: law(
+    "all methods are harmless after the end and never throw, and isOpen is not true",
+    ending.harmlessAfterEnd
+  ),
   neverNested: law(
     "callbacks never nest inside calls, except onMessage in attach and resume and onClose in terminate",
     ending.neverNested

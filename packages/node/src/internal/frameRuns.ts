@@ -138,10 +138,6 @@ export class Gathering {
   /** Frames written so far. */
   private written = 0
 
-  get isEmpty(): boolean {
-    return this.run === undefined
-  }
-
   /** Bytes on the wire that were written and not yet handed to the socket. */
   get wireBytes(): number {
     const run = this.run
@@ -182,6 +178,23 @@ export class Gathering {
     this.run = undefined
     this.written = 0
   }
+}
+
+/** As good as all writes begin when none is going on: one `Gathering` serves them, and a connection at rest needs none. */
+let spare: Gathering | undefined = undefined
+
+/** For one gathered write. */
+export const begin = (): Gathering => {
+  const gathering = spare ?? new Gathering()
+  spare = undefined
+  return gathering
+}
+
+/** Ends a gathered write: hands what is left of it to the socket, if there is one to take it. */
+export const end = (gathering: Gathering, socket: Net.Socket | undefined): void => {
+  if (socket === undefined) gathering.clear()
+  else gathering.flush(socket)
+  spare = gathering
 }
 
 const startingWith = (frame: Frame.Frame, seq: number): Run | undefined => {

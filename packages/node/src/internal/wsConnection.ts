@@ -13,8 +13,9 @@ import * as Frame from "spillway/Frame"
 import type { Connection, ConnectionEnd, ConnectionEvents } from "spillway/Transport"
 import * as WS from "ws"
 import { Assembly, type Watched } from "./assembly.js"
+import { sendableCode, toldCode, truncateReason } from "./closeFrame.js"
 import type { EqualDeadlines } from "./equalDeadlines.js"
-import { Gathering } from "./frameRuns.js"
+import * as FrameRuns from "./frameRuns.js"
 import { libuvHandle } from "./libuvHandle.js"
 
 /** `ws` calls the constructor itself (its option `WebSocket`), so the owner is set right after. */
@@ -62,7 +63,8 @@ export class WsConnection implements Connection, Watched {
   /** `ws` sends a close frame, or has: nothing may follow it. */
   private hasAnswered = false
   private readonly onSent: ((error?: Error | null) => void) | undefined = undefined
-  private readonly gathering = new Gathering()
+  /** What is written between `cork` and `uncork`. */
+  private gathering: FrameRuns.Gathering | undefined = undefined
   private readonly socket: Net.Socket
   /** Identifies the last `uncork` that returned `false`. */
   private clog = 0
@@ -131,24 +133,29 @@ export class WsConnection implements Connection, Watched {
   /** Where `ws` writes (compression was agreed on) it hands over one frame at a time; else they are gathered here. */
   cork(): void {
     if (this.onSent !== undefined) this.socket.cork()
+    else this.gathering ??= FrameRuns.begin()
   }
 
   write(frame: Frame.Frame, seq: number): void {
     // Whether the connection is open is asked once, when all of them are handed over.
-    if (this.onSent === undefined) return this.gathering.add(frame, seq)
+    if (this.onSent === undefined) return this.gathering?.add(frame, seq)
     if (this.phase !== Phase.Open || this.ws.readyState !== WS.WebSocket.OPEN) return
     const bytes = Frame.toBytes(frame, seq)
     this.sending.push(bytes.byteLength)
     this.ws.send(bytes, frame.binary ? compressedBinary : compressedText, this.onSent)
   }
 
+  /** As `readyState` of `ws` says it, which ends the socket or calls `close`. */
+  get isOpen(): boolean {
+    return this.phase === Phase.Open && !this.hasAnswered && this.socket.writable
+  }
+
   /** While the connection is ending `write` has no effect, so that is not `true`: `onClose` follows, not `onFlushed`. */
   uncork(): boolean {
-    // As `readyState` says it: `ws` ends the socket, or calls `close`.
-    const isOpen = this.phase === Phase.Open && !this.hasAnswered && this.socket.writable
+    const { gathering, isOpen } = this
     if (this.onSent !== undefined) this.socket.uncork()
-    else if (isOpen) this.gathering.flush(this.socket)
-    else this.gathering.clear()
+    else if (gathering !== undefined) FrameRuns.end(gathering, isOpen ? this.socket : undefined)
+    this.gathering = undefined
     if (!isOpen) return false
     // Node hands a write to the kernel at once: nothing left here means that it took every byte.
     if (this.socket.writableLength === 0 && (this.onSent === undefined || this.ws.bufferedAmount === 0)) return true
@@ -162,7 +169,7 @@ export class WsConnection implements Connection, Watched {
   get bufferedBytes(): number {
     if (this.phase === Phase.Closed) return 0
     const socket = this.socket
-    const all = this.ws.bufferedAmount + (this.phase === Phase.Open ? this.gathering.wireBytes : 0)
+    const all = this.ws.bufferedAmount + (this.phase === Phase.Open ? this.gathering?.wireBytes ?? 0 : 0)
     // `ws` counts a message before its compression and its frame after it: only whole messages tell how much is left.
     if (this.onSent !== undefined) return all === 0 ? 0 : this.sending.reduce((sum, bytes) => sum + bytes, 0)
     if (socket.writableLength === 0) return all
@@ -208,7 +215,7 @@ export class WsConnection implements Connection, Watched {
   ping(payload?: Uint8Array): void {
     if (this.phase !== Phase.Open || this.ws.readyState !== WS.WebSocket.OPEN) return
     // What was written before it goes before it.
-    this.gathering.flush(this.socket)
+    this.gathering?.flush(this.socket)
     this.ws.ping(payload)
   }
 
@@ -221,7 +228,7 @@ export class WsConnection implements Connection, Watched {
     if (this.end !== undefined) return process.nextTick(report, this)
     // The peer may have been first, which is known only when the socket is closed.
     this.closedHere = this.ws.readyState === WS.WebSocket.OPEN
-    if (this.closedHere) this.gathering.flush(this.socket)
+    if (this.closedHere) this.gathering?.flush(this.socket)
     // A paused socket would not see the peer's answer.
     this.ws.resume()
     this.ws.close(sendableCode(code), truncateReason(reason))
@@ -233,7 +240,7 @@ export class WsConnection implements Connection, Watched {
     this.held = undefined
     this.end ??= local
     this.unwatch()
-    this.gathering.clear()
+    this.gathering?.clear()
     this.ws.terminate()
     this.report()
   }
@@ -362,38 +369,3 @@ function onPong(this: WS.WebSocket, payload: Buffer): void {
 const report = (connection: WsConnection): void => connection.report()
 
 const closed = (connection: WsConnection, code: number, reason: Buffer): void => connection.closed(code, reason)
-
-/** The close code that `ws` sends for an error of its receiver; the code itself is behind a private symbol. */
-const toldCode = (error: Error & { readonly code?: unknown }): number => {
-  switch (error.code) {
-    case "WS_ERR_INVALID_UTF8":
-      return 1007
-    case "WS_ERR_TOO_MANY_BUFFERED_PARTS":
-      return 1008
-    case "WS_ERR_UNSUPPORTED_DATA_PAYLOAD_LENGTH":
-    case "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH":
-      return 1009
-    default:
-      // Everything else of `ws` breaks the framing; an error of zlib means that the compressed data is invalid.
-      return String(error.code).startsWith("WS_ERR_") ? 1002 : 1007
-  }
-}
-
-/** RFC 6455, 7.4: 1005, 1006 and 1015 are never sent. A caller's mistake becomes 1011 rather than an exception. */
-const sendableCode = (code: number): number =>
-  (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006) || (code >= 3000 && code <= 4999)
-    ? code
-    : 1011
-
-/** A reason is at most 123 bytes of UTF-8; cut between code points. */
-const truncateReason = (reason: string): string => {
-  if (Buffer.byteLength(reason) <= 123) return reason
-  let end = 0
-  let byteLength = 0
-  for (const char of reason) {
-    byteLength += Buffer.byteLength(char)
-    if (byteLength > 123) break
-    end += char.length
-  }
-  return reason.slice(0, end)
-}

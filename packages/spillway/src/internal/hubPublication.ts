@@ -61,6 +61,8 @@ export class Publication {
   private shared: SharedOffer<Item> | undefined = undefined
   /** Of the sessions that share it. */
   private ledger: Ledger | undefined = undefined
+  /** Not counted yet. */
+  private sharers = 0
 
   constructor(private readonly message: Message, private readonly each: Each | undefined) {
     this.outcomes = each === undefined ? undefined : []
@@ -72,11 +74,7 @@ export class Publication {
     if (!outbox.isIdle || !this.isShareable) return false
     const shared = this.shared ??= this.sharedBy(session.host!)
     if (!outbox.share(shared)) return false
-    this.counts.sessions++
-    this.counts.queued++
-    const ledger = this.ledger!
-    ledger.hold(this.message.frame)
-    ledger.chargedBytes += shared.bytes
+    this.sharers++
     if (this.outcomes !== undefined) this.outcomes.push([session, Outcomes.queued])
     return true
   }
@@ -95,6 +93,21 @@ export class Publication {
       : session.offerAt(message, this.reading)
     this.counts.note(outcome)
     if (this.outcomes !== undefined) this.outcomes.push([session, outcome])
+  }
+
+  /**
+   * Counts those that share it, once for all of them: each costs next to nothing, and of that this would be much. Returns
+   * how many sessions were visited.
+   */
+  settle(): number {
+    const { counts, ledger, sharers } = this
+    this.sharers = 0
+    counts.sessions += sharers
+    counts.queued += sharers
+    if (ledger === undefined || sharers === 0) return counts.sessions
+    ledger.hold(this.message.frame, sharers)
+    ledger.chargedBytes += sharers * this.shared!.bytes
+    return counts.sessions
   }
 
   /** The callback may do what it likes to the hub: nothing is being visited any more. */

@@ -191,13 +191,16 @@ export class HubTopics {
     if (keptAs !== undefined) this.retained.set(name, keptAs, treated)
     const publication = new Publication(treated, each)
     const stamp = ++this.published
-    if (topic !== undefined) this.visit(topic.members, stamp, publication, name, treated)
-    for (const length of this.prefixLengths.keys()) {
-      if (length > name.length) continue
-      const members = this.prefixes.get(name.slice(0, length))
-      if (members !== undefined) this.visit(members, stamp, publication, name, treated)
+    try {
+      if (topic !== undefined) this.visit(topic.members, stamp, publication, name, treated)
+      for (const length of this.prefixLengths.keys()) {
+        if (length > name.length) continue
+        const members = this.prefixes.get(name.slice(0, length))
+        if (members !== undefined) this.visit(members, stamp, publication, name, treated)
+      }
+    } finally {
+      this.offers += publication.settle()
     }
-    this.offers += publication.counts.sessions
     return publication.done()
   }
 
@@ -222,11 +225,14 @@ export class HubTopics {
   broadcast(forEach: (f: (session: Session) => void) => void, message: Message, each: Each | undefined): Published {
     const publication = new Publication(message, each)
     this.published++
-    forEach((session: MemberSession) => {
-      const { writer } = session
-      if (writer === undefined || !publication.share(session, writer.outbox)) publication.offer(session)
-    })
-    this.offers += publication.counts.sessions
+    try {
+      forEach((session: MemberSession) => {
+        const { writer } = session
+        if (writer === undefined || !publication.share(session, writer.outbox)) publication.offer(session)
+      })
+    } finally {
+      this.offers += publication.settle()
+    }
     return publication.done()
   }
 

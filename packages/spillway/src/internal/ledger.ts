@@ -16,18 +16,21 @@ export class Ledger {
   /** Frames counted here because they could not count for themselves. */
   private readonly others = new Map<Frame, number>()
 
-  /** An outbox took the frame in. */
-  hold(frame: Frame): void {
+  /** So many outboxes took the frame in. */
+  hold(frame: Frame, outboxes = 1): void {
     if (frame instanceof FrameImpl && (this.others.size === 0 || !this.others.has(frame))) {
-      if (frame.holder === this) return void frame.holds++
+      if (frame.holder === this) {
+        frame.holds += outboxes
+        return
+      }
       if (frame.holder === undefined) {
         frame.holder = this
-        frame.holds = 1
+        frame.holds = outboxes
         this.heldBytes += frame.byteLength
         return
       }
     }
-    this.countOther(frame, 1)
+    this.countOther(frame, outboxes)
   }
 
   /** A frame left an outbox, in whatever way. */
@@ -45,7 +48,7 @@ export class Ledger {
    * A frame may leave before it was said to have come: an offer that waited is admitted, and evicts a newcomer whose own
    * offer has not returned. So a count may be below zero for that long.
    */
-  private countOther(frame: Frame, by: 1 | -1): void {
+  private countOther(frame: Frame, by: number): void {
     const before = this.others.get(frame) ?? 0
     const holds = before + by
     if (holds === 0) this.others.delete(frame)

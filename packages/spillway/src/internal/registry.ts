@@ -43,6 +43,9 @@ const timerMillisMax = 2_000_000_000
 /** Sessions that are pumped before the clock is asked again: well under a millisecond. */
 const pumpsPerReading = 64
 
+/** Sessions that are looked at before they are pumped: what they need stays in the cache until it is their turn. */
+const lookedAtOnce = 16
+
 const queueOptionsOf = (options: Resolved, policy: Policy): LaneQueueOptions => ({
   itemsMax: options.outboxItemsMax,
   bytesMax: options.outboxBytesMax,
@@ -72,6 +75,7 @@ export class Registry implements SessionHost {
   readonly deadlines = new Deadlines<SessionImpl>()
   private readonly turns: TurnScheduler | undefined
   private dirty: Array<Pumped> = []
+  private readyWriters = 0
   private onRearm: (() => void) | undefined = undefined
   private readonly hurryWaiters = new Set<() => void>()
 
@@ -119,8 +123,19 @@ export class Registry implements SessionHost {
     let now = 0
     for (let i = 0; i < dirty.length; i++) {
       if (i % pumpsPerReading === 0) now = this.clock.unsafeCurrentTimeMillis()
+      if (i % lookedAtOnce === 0) this.lookAt(dirty, i)
       dirty[i]!.pump(now)
     }
+  }
+
+  /**
+   * With many sessions everything that one of them has is cold, and one after the other each would wait for it in turn. What
+   * several of them need is fetched at the same time when they are asked together (group prefetching); that the answers are
+   * counted keeps the compiler from leaving out the questions.
+   */
+  private lookAt(writers: ReadonlyArray<Pumped>, from: number): void {
+    const end = Math.min(from + lookedAtOnce, writers.length)
+    for (let i = from; i < end; i++) if (writers[i]!.isReady) this.readyWriters++
   }
 
   arm(session: SessionImpl, dueAt: number): void {

@@ -16,6 +16,8 @@ import type { SlowOptions } from "./slow.js"
 
 /** What has something to write. */
 export interface Pumped {
+  /** Whether the next `pump` is likely to write. It looks at what that will need, and changes nothing. */
+  readonly isReady: boolean
   /** Writes what can be written. */
   pump(now: number): void
 }

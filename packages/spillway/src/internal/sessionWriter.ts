@@ -169,10 +169,11 @@ export class SessionWriter implements WindowedWriter {
     this.owner.requestEnd({ _tag: "SlowConsumer", why: "lane full" })
   }
 
-  /**
-   * Late binding: nothing is taken from the lanes while bytes of an earlier write are still in the process, so what waits
-   * can still be overtaken or shed.
-   */
+  get isReady(): boolean {
+    return !this.inFlight && this.outbox.isIdle && this.connection.isOpen !== false
+  }
+
+  /** Late binding: nothing is taken while bytes of an earlier write are in the process; it can be overtaken or shed. */
   pump(now: number = this.now): void {
     const shared = this.outbox.takeShared(now)
     if (shared !== undefined) return this.writeShared(shared, now)

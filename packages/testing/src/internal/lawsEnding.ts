@@ -227,6 +227,7 @@ export const harmlessAfterEnd = (harness: LawHarness): Check =>
     ]
     for (const [index, act] of ends.entries()) {
       const pair = yield* openAttached(harness)
+      yield* check(pair.connection.isOpen !== false, "isOpen is false before any end")
       yield* act(pair)
       // Once right away, where the end may be under way, and twice when it is over.
       for (let round = 0; round < 3; round++) {
@@ -234,6 +235,7 @@ export const harmlessAfterEnd = (harness: LawHarness): Check =>
         yield* same(thrown._tag, "None", `a method after end ${index} throws ${JSON.stringify(thrown)}`)
         if (round === 0) yield* ended(harness, pair, `end ${index}`)
       }
+      yield* check(pair.connection.isOpen !== true, `isOpen is true after end ${index}`)
       const numbers = [pair.connection.bufferedBytes, pair.connection.writeProgress]
       yield* check(numbers.every(Number.isFinite), `bufferedBytes and writeProgress after the end are ${numbers}`)
       pair.connection.terminate()
